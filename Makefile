@@ -1,0 +1,60 @@
+# The same few targets on a laptop, on a cluster and in CI. Everything that they write lies under $BENCH_HOME (./out).
+.DEFAULT_GOAL := help
+.PHONY: help setup bench test check format lint types imports perf tables plots pins clean FORCE
+
+WHERE := local#           debug | local | slurm
+SWEEP := leaderboard#     a file in sweeps/
+DATASET := toy#           a file in bench/datasets/
+ROOT :=#                  where the data set lies on disk
+OPTIONS :=#               its options: OPTIONS="key=value key=value"
+BACKBONES :=#             a,b: only these (METHODS=, SEEDS= the same way)
+METHODS :=
+SEEDS :=
+LIMIT :=#                 at most so many videos a class
+PYTHON :=#                an existing environment's python instead of .venv; its torch stays as it is
+TORCH :=#                 another torch build: TORCH="torch==2.11.0 torchvision==0.26.0" or wheel files
+ARGS :=#                  anything else for the program behind a target: make test ARGS="-k clip -x"
+
+PY := $(if $(PYTHON),$(PYTHON),.venv/bin/python)
+STAMP := $(if $(PYTHON),.setup/$(shell printf '%s' '$(PYTHON)' | cksum | cut -d' ' -f1),.venv/.setup)
+BASE = $(or $(shell command -v python3),$(PYTHON))
+RUN = --where '$(strip $(WHERE))' --sweep '$(strip $(SWEEP))' --dataset '$(strip $(DATASET))' $(if $(ROOT),--root '$(ROOT)') \
+      $(foreach o,$(OPTIONS),--option '$(o)') $(if $(BACKBONES),--backbones '$(BACKBONES)') $(if $(METHODS),--methods '$(METHODS)') \
+      $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(LIMIT),--limit '$(strip $(LIMIT))')
+
+help: ## this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@echo; echo "after the target, e.g. make bench DATASET=folder ROOT=/data/mine SEEDS=1,2:"
+	@awk -F ' *(:=|\#) *' '/^[A-Z]+ :=.*#/ {printf "  %-19s %s\n", $$1 "=" $$2, $$3}' Makefile
+
+setup: $(STAMP) ## make or complete the environment; nothing to do unless the pins changed (PYTHON=, TORCH=)
+	@:
+bench: $(STAMP) ## run a sweep (what is complete is not run again), print the leaderboard and where the report lies
+	@'$(PY)' -m bench run $(RUN) $(ARGS)
+test: $(STAMP) ## every test that this machine can run; those it cannot are skipped with the reason
+	@'$(PY)' -m pytest $(ARGS)
+check: lint types imports ## what must be clean before a commit, in a minute: lint types imports (tests: make test)
+lint: $(STAMP) ## ruff: rules and format, changes nothing
+	@'$(PY)' -m ruff check . && '$(PY)' -m ruff format --check .
+format: $(STAMP) ## ruff: put the code into shape
+	@'$(PY)' -m ruff check --fix . ; '$(PY)' -m ruff format .
+types: $(STAMP) ## mypy: strict in bench/, plain in the plug-ins
+	@'$(PY)' -m mypy
+imports: $(STAMP) ## import-linter: who may import whom
+	@'$(PY)' -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+perf: $(STAMP) ## time the parts that must stay fast; prints ratios
+	@'$(PY)' -m pytest tests/perf -m perf -s $(ARGS)
+tables: $(STAMP) ## write the tables of the report again from the finished runs
+	@'$(PY)' -m bench render --kind tables $(ARGS)
+plots: $(STAMP) ## write the plots of the report again from the finished runs
+	@'$(PY)' -m bench render --kind plots $(ARGS)
+pins: $(STAMP) ## write constraints.txt again from pyproject.toml (UPGRADE=--upgrade for newer releases)
+	@'$(PY)' -m uv pip compile -q --universal --no-annotate --no-header --group dev $(UPGRADE) pyproject.toml -o constraints.txt
+clean: ## remove caches and build products; the environment and $BENCH_HOME stay
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . \( -name .venv -o -name out -o -name .git \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# TORCH= always asks again; otherwise only a change of the pins does.
+$(STAMP): pyproject.toml constraints.txt $(if $(TORCH),FORCE)
+	@[ -n '$(BASE)' ] || { echo "make setup: no python3 here; install Python 3.11 or newer with python3-venv" >&2; exit 1; }
+	@'$(BASE)' .ci/setup.py '$(if $(PYTHON),$(PYTHON),.venv)' --stamp '$@' --torch '$(TORCH)'

@@ -1,0 +1,370 @@
+"""What a plug-in author reads: the shapes and promises between the core and its plug-ins.
+
+Shape legend: N videos, T frames, D joint embedding size, P texts, L tokens, W text-tower width, C classes, M context tokens.
+Torch is only needed by those who hold tensors, so this module does not import it at run time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+    from torch import Tensor
+
+TEXT = "text"  # the adapter can embed sentences
+PROMPTS = "prompts"  # gradients can flow through its text tower into given embeddings
+
+
+class BenchError(ValueError):
+    """Bad input: says what is wrong, where, and what to do about it. Never a bug of ours."""
+
+
+class NotApplicable(BenchError):
+    """This method cannot run on this backbone or these classes; tables show n/a and why."""
+
+
+def digest(value: object, length: int = 16) -> str:
+    """Hex sha256 of canonical JSON (sorted keys, no spaces), cut to `length` characters."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+# --- backbones -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneFacts:
+    """What is known of a frozen backbone. Every field that can change a feature is in `fingerprint`.
+
+    `num_frames` is what the backbone is shown unless a run says otherwise. `logit_scale` is the multiplier itself
+    (about 100 for CLIP), not its logarithm. `padding` says in words how texts are padded and pooled.
+    """
+
+    name: str
+    family: str
+    architecture: str
+    weights: str
+    weights_sha256: str
+    embed_dim: int
+    num_frames: int
+    transform: str
+    dtype: str
+    logit_scale: float
+    logit_bias: float
+    context_length: int
+    padding: str
+    causal_text: bool
+    capabilities: frozenset[str]
+    pretraining: str
+    licence: str
+    version: int
+    num_parameters: int
+    toy_scale: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters over what a stored feature depends on."""
+        return digest(
+            [
+                self.family,
+                self.architecture,
+                self.weights_sha256,
+                self.transform,
+                self.dtype,
+                self.version,
+                self.embed_dim,
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frozen video features.
+
+    `frames` is float32 `(N, T, D)`, not normalised; `extra` holds, row by row, whatever else the adapter's own
+    `similarity` needs (X-CLIP: the time-averaged patch map).
+    """
+
+    frames: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.frames.shape[0])
+
+    @property
+    def pooled(self) -> Tensor:
+        """float32 `(N, D)`: the mean over frames, not normalised."""
+        return self.frames.mean(dim=1)
+
+    def select(self, rows: Sequence[int] | Tensor | np.ndarray) -> Features:
+        """The given rows, in the given order."""
+        import torch
+
+        index = torch.as_tensor(rows, dtype=torch.long, device=self.frames.device)
+        return Features(self.frames[index], {k: v[index] for k, v in self.extra.items()})
+
+    def to(self, device: torch.device | str) -> Features:
+        return Features(self.frames.to(device), {k: v.to(device) for k, v in self.extra.items()})
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids ready for the text tower; the adapter alone knows what they mean.
+
+    `ids` int64 `(P, L)`; `pool` int64 `(P,)` is the position the tower pools at; `context` int64 `(P, M)` holds the positions
+    kept free for context vectors (M may be 0); `num_cut` counts texts that did not fit and lost their tail.
+    """
+
+    ids: Tensor
+    pool: Tensor
+    context: Tensor
+    num_cut: int = 0
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """One frozen backbone. In eval mode, no parameter requires a gradient, nothing it does changes a parameter."""
+
+    @property
+    def facts(self) -> BackboneFacts: ...
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """Everything that has parameters, so that the core can check that they stay as they are."""
+        ...
+
+    @property
+    def transform(self) -> Callable[[np.ndarray], Tensor]:
+        """uint8 `(T, H, W, 3)` RGB in [0, 255] -> float32 `(T, 3, h, w)`, normalised.
+
+        A picklable callable that does not hold the model: it runs in worker processes. `facts.transform` names it.
+        """
+        ...
+
+    def encode_video(self, video: Tensor) -> Features:
+        """float32 `(N, T, 3, h, w)` -> features of N videos, each independent of its batch neighbours."""
+        ...
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """P sentences -> float32 `(P, D)`, not normalised. Needs the capability `text`."""
+        ...
+
+    def similarity(self, features: Features, text: Tensor) -> Tensor:
+        """Features of N videos and text float32 `(P, D)` -> logits float32 `(N, P)` with the backbone's own scale and bias."""
+        ...
+
+
+@runtime_checkable
+class PromptableText(Protocol):
+    """What prompt learning needs of an adapter with the capability `prompts`: embeddings in, features out."""
+
+    def tokenize(self, texts: Sequence[str], num_context_tokens: int = 0) -> Tokens:
+        """Texts -> tokens with `num_context_tokens` free positions in front of each text; positions and pooling are right."""
+        ...
+
+    def embed_tokens(self, tokens: Tokens) -> Tensor:
+        """Token embeddings float32 `(P, L, W)`, before positions are added."""
+        ...
+
+    def encode_embedded(self, embeddings: Tensor, tokens: Tokens, inject: Mapping[int, Tensor] | None = None) -> Tensor:
+        """float32 `(P, L, W)` -> text features `(P, D)`, not normalised, with gradients into `embeddings` and `inject`.
+
+        L may be shorter than the tokens' where the tower is causal. `inject[layer]`, `(M, W)` or `(P, M, W)`, replaces the
+        hidden states at `tokens.context` on entry to that layer (0 = the first).
+        """
+        ...
+
+
+@runtime_checkable
+class PromptableAdapter(Adapter, PromptableText, Protocol):
+    """An adapter that also lets prompts be learnt."""
+
+
+# --- classes and knowledge -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Classes:
+    """C classes: their names, the templates of the data set ("a video of a person {}."), and each class's statements."""
+
+    names: tuple[str, ...]
+    templates: tuple[str, ...] = ("{}",)
+    statements: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            raise BenchError(f"class names are not distinct: {self.names}")
+        if self.statements and len(self.statements) != len(self.names):
+            raise BenchError(f"{len(self.names)} classes but statements for {len(self.statements)}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, order: Sequence[int]) -> Classes:
+        """The classes at these positions, in this order."""
+        statements = tuple(self.statements[i] for i in order) if self.statements else ()
+        return Classes(tuple(self.names[i] for i in order), self.templates, statements)
+
+
+# --- methods ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """A training or validation view: features, int64 labels `(N,)` into the classes, and the rows' numeric columns."""
+
+    features: Features
+    labels: Tensor
+    numeric: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+class Predictor(Protocol):
+    """A fitted method. Each video is judged by itself; the classes may be ones that `fit` never saw (or NotApplicable)."""
+
+    def __call__(self, features: Features, classes: Classes) -> Tensor:
+        """Logits float32 `(N, C)`, columns in the order of `classes`."""
+        ...
+
+
+class Method(Protocol):
+    """The names that a file in `baselines/` defines. A method never receives the test view."""
+
+    Config: type  # a frozen dataclass; every field reaches the run id
+    NEEDS: frozenset[str]  # capabilities of the adapter, and KNOWLEDGE, TRAIN
+    TRAINABLE: str  # what is learnt, for the tables: "none", "prompt", "head"
+    VERSION: int
+
+    def fit(
+        self,
+        config: Any,
+        adapter: Adapter,
+        train: LabelledFeatures | None,
+        val: LabelledFeatures | None,
+        classes: Classes,
+        seed: int,
+    ) -> Predictor:
+        """Learn from the training view; choose, if at all, on the validation view. A view that the protocol does not give is None."""
+        ...
+
+    def suggest(self, trial: Any) -> dict[str, Any]:
+        """Config fields drawn from an Optuna trial; {} where there is nothing to tune."""
+        ...
+
+    def describe(self, config: Any) -> str:
+        """The row's name in a table."""
+        ...
+
+
+KNOWLEDGE = "knowledge"  # in NEEDS: the method may read the statements, so the bank is part of the run id
+TRAIN = "train"  # in NEEDS: the method learns from the training view
+
+
+# --- data sets -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFacts:
+    """What is known of a data set before its files are seen.
+
+    `shots` and `replicates` say which few-shot sizes and seeds a default sweep asks for; with `split_per_seed` the replicate
+    r is seed r on published split r. `bank` names the knowledge bank. `options` maps each option it understands to a help text.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    needs_root: bool
+    templates: tuple[str, ...]
+    bank: str | None = None
+    shots: tuple[int, ...] = (1, 4, 16)
+    replicates: tuple[int, ...] = (1, 2, 3)
+    split_per_seed: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    version: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRequest:
+    """What a data set gets to build its manifest: the user's `root` (or None), a folder that it may write to, its options."""
+
+    root: Path | None
+    workspace: Path
+    options: Mapping[str, str] = field(default_factory=dict)
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+
+
+# --- sweeps and results ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What the user narrows or widens a sweep by; None leaves the sweep's own default."""
+
+    dataset: DatasetFacts
+    backbones: tuple[str, ...]
+    methods: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    shots: tuple[int, ...] | None = None
+    root: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    limit: int | None = None
+    bank: str | None = None  # a bank's name or file in place of the data set's own
+
+    @property
+    def has_knowledge(self) -> bool:
+        """Whether there are descriptions to put into prompts."""
+        return (self.bank or self.dataset.bank) is not None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file of the report: a plain file name with its extension, and its content."""
+
+    name: str
+    content: str | bytes
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if Path(self.name).name != self.name or self.name.startswith("."):
+            raise BenchError(f"an artifact's name is a plain file name, not {self.name!r}")
+
+
+class ResultsView(Protocol):
+    """What `render(results)` in `results/` receives."""
+
+    @property
+    def scores(self) -> pd.DataFrame: ...
+
+    def predictions(self, run_id: str) -> pd.DataFrame: ...
+
+
+class Renderer(Protocol):
+    """A file in `results/`."""
+
+    def render(self, results: ResultsView) -> Iterator[Artifact]: ...
+
+
+def config_fields(config_type: type) -> tuple[str, ...]:
+    """The field names of a frozen config dataclass."""
+    return tuple(f.name for f in dataclasses.fields(config_type))
+
+
+def make_config(config_type: type, values: Mapping[str, Any], where: str) -> Any:
+    """Build a config, with ONE error that lists every unknown field and the valid ones."""
+    valid = config_fields(config_type)
+    unknown = sorted(set(values) - set(valid))
+    if unknown:
+        raise BenchError(f"{where}: unknown config {', '.join(unknown)}; it takes {', '.join(valid) or 'nothing'}")
+    return config_type(**values)

@@ -1,0 +1,111 @@
+"""One's own videos: a directory a class, or a csv with columns for path, label and group (subject or source video).
+
+Layouts: ROOT/<class>/*.mp4; or ROOT/train/<class>/*, ROOT/test/<class>/* (and val); or a csv inside ROOT named by the option `csv`.
+Without a published split there are five folds, grouped by the group column so that no subject or source is on both sides.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.contracts import BenchError, DataRequest, DatasetFacts
+from bench.manifest import UNKNOWN_GROUP, Manifest, build
+
+SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
+SIDES = ("train", "val", "test")
+
+DATASET = DatasetFacts(
+    name="folder",
+    summary="your own videos: a directory a class, or a csv",
+    licence="yours",
+    needs_root=True,
+    templates=("{}", "a video of {}.", "a video of a person doing {}.", "a photo of {}."),
+    shots=(1, 4, 16),
+    split_per_seed=True,
+    options={
+        "csv": "csv file inside the root, one video a row",
+        "path": "its column of paths, relative to the root (default: path)",
+        "label": "its column of class names (default: label)",
+        "group": "its column of subjects or source videos",
+        "unknown_group": "the value there that means nobody knows; such videos only train",
+        "split": "its column with train, val or test",
+        "classes": "text file inside the root, one class name a line; other labels are errors",
+    },
+)
+
+
+def manifest(request: DataRequest) -> Manifest:
+    """Rows of the videos under the root. Raises BenchError for a missing column, an unknown label, a class without videos."""
+    assert request.root is not None
+    root, options = request.root, request.options
+    if not root.is_dir():
+        raise BenchError(f"folder: the root {root} is a file; give the folder that holds the videos")
+    if "csv" in options:
+        return _from_csv(root, dict(options))
+    used = sorted(set(options) - {"classes"})
+    if used:
+        raise BenchError(f"folder: the option {', '.join(used)} needs the option csv")
+    return _from_directories(root, _class_list(root, options.get("classes")))
+
+
+def _from_csv(root: Path, options: dict[str, str]) -> Manifest:
+    path = _inside(root, options["csv"])
+    # As text: an id "001" must not become 1, nor a label "NA" a missing value.
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    columns = {what: options.get(what, what) for what in ("path", "label")} | {
+        w: options[w] for w in ("group", "split") if w in options
+    }
+    for what, column in columns.items():
+        if column not in table:
+            raise BenchError(
+                f"{path} has no column {column!r} (for {what}); it has {', '.join(table.columns)}: name another with --option {what}=COLUMN"
+            )
+    rows = pd.DataFrame(
+        {"video_id": table[columns["path"]], "path": table[columns["path"]], "label": table[columns["label"]]}
+    )
+    if "group" in columns:
+        groups = table[columns["group"]]
+        rows["group"] = (
+            groups.mask(groups == options["unknown_group"], UNKNOWN_GROUP) if "unknown_group" in options else groups
+        )
+    classes = _class_list(root, options.get("classes")) or tuple(sorted(rows["label"].unique()))
+    splits = {"1": table[columns["split"]].tolist()} if "split" in columns else None
+    return build(
+        root.name, rows, classes, root, splits=splits, group_kind=options.get("group", "video").replace("_", " ")
+    )
+
+
+def _from_directories(root: Path, classes: tuple[str, ...] | None) -> Manifest:
+    sides = [s for s in SIDES if (root / s).is_dir()]
+    published = "train" in sides and "test" in sides
+    tops = [(s, root / s) for s in sides] if published else [("", root)]
+    rows, roles, found = [], [], set()
+    for side, top in tops:
+        for folder in sorted(p for p in top.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            found.add(folder.name)
+            for video in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+                name = str(video.relative_to(root))
+                rows.append({"video_id": name, "path": name, "label": folder.name})
+                roles.append(side)
+    if not found:
+        raise BenchError(
+            f"folder: {root} has no sub-directories; make one a class, or name a csv with --option csv=FILE"
+        )
+    return build(root.name, rows, classes or tuple(sorted(found)), root, splits={"1": roles} if published else None)
+
+
+def _class_list(root: Path, name: str | None) -> tuple[str, ...] | None:
+    if name is None:
+        return None
+    return tuple(line.strip() for line in _inside(root, name).read_text(encoding="utf-8").splitlines() if line.strip())
+
+
+def _inside(root: Path, name: str) -> Path:
+    path = (root / name).resolve()
+    if not path.is_relative_to(root):
+        raise BenchError(f"folder: {name!r} leaves the root {root}")
+    if not path.is_file():
+        raise BenchError(f"folder: there is no file {path}")
+    return path

@@ -1,0 +1,130 @@
+"""A video file and a FrameSpec -> uint8 `(T, H, W, 3)`: PyAV, from the first frame on, never by seeking.
+
+Seeking gives wrong frames in files with B-frames and in many AVIs, and container headers lie about counts; decoding in order does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+
+from bench.contracts import BenchError
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+DECODE_THREADS = 1  # one worker a core; more threads a file make workers fight
+
+
+class UndecodableVideo(BenchError):
+    """A video that gives no frame; recorded with its reason and counted, never replaced by another."""
+
+
+def segment_centres(count: int, num_frames: int) -> np.ndarray:
+    """int64 `(T,)`: the centre frame of each of T equal segments of `count` frames; short videos repeat frames.
+
+    Source: TSN's test-time sampling (Wang et al., 2016). Unlike a fixed stride it reaches the last segment.
+    """
+    if count < 1 or num_frames < 1:
+        raise ValueError(f"count {count} and num_frames {num_frames} must be positive")
+    return ((2 * np.arange(num_frames) + 1) * count // (2 * num_frames)).astype(np.int64)
+
+
+def read(
+    path: Path | str,
+    num_frames: int,
+    start_s: float = math.nan,
+    end_s: float = math.nan,
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    """Decode the segment centres of a video, or of its part in [start_s, end_s), upright, cut to `box` (x0, y0, x1, y1 in [0, 1]).
+
+    Returns:
+        uint8 `(T, H, W, 3)` RGB, a fresh array.
+
+    Raises:
+        UndecodableVideo: no such file, not a video, no frame in the window, or frames of changing size.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UndecodableVideo(f"{path.name}: no such file")
+    if path.stat().st_size == 0:
+        raise UndecodableVideo(f"{path.name}: the file is empty")
+    try:
+        whole = math.isnan(start_s) and math.isnan(end_s)
+        # One pass where the header tells the truth; a second one with the right count where it does not.
+        guess = _header_count(path) if whole else 0
+        count = guess or _count(path, start_s, end_s)
+        chosen, seen = _take(path, segment_centres(count, num_frames), start_s, end_s) if count else ([], 0)
+        if seen != count and seen > 0:
+            chosen, _ = _take(path, segment_centres(seen, num_frames), start_s, end_s)
+    except UndecodableVideo:
+        raise
+    except (av.FFmpegError, OSError, ValueError, IndexError, MemoryError) as error:
+        raise UndecodableVideo(f"{path.name}: {type(error).__name__}: {error}") from error
+    if not chosen:
+        window = "" if math.isnan(start_s) and math.isnan(end_s) else f" between {start_s} s and {end_s} s"
+        raise UndecodableVideo(f"{path.name}: no frame{window}")
+    if len({frame.shape for frame in chosen}) != 1:
+        raise UndecodableVideo(f"{path.name}: the picture size changes within the video")
+    video = np.stack(chosen)
+    if box is not None:
+        height, width = video.shape[1:3]
+        x0, y0 = int(box[0] * width), int(box[1] * height)
+        x1, y1 = max(x0 + 1, math.ceil(box[2] * width)), max(y0 + 1, math.ceil(box[3] * height))
+        video = np.ascontiguousarray(video[:, y0:y1, x0:x1])
+    return video
+
+
+def _header_count(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return container.streams.video[0].frames if container.streams.video else 0
+
+
+def _frames(path: Path, start_s: float, end_s: float) -> Iterator[VideoFrame]:
+    with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise UndecodableVideo(f"{path.name}: it has no video stream")
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = DECODE_THREADS
+        decoded = 0
+        try:
+            for frame in container.decode(stream):
+                decoded += 1
+                if not math.isnan(start_s) and frame.time is not None and frame.time < start_s:
+                    continue
+                if not math.isnan(end_s) and frame.time is not None and frame.time >= end_s:
+                    return
+                yield frame
+        except av.FFmpegError as error:
+            # A file cut off in its middle would otherwise pass as a shorter video.
+            raise UndecodableVideo(f"{path.name}: broken after {decoded} frames: {error}") from error
+
+
+def _count(path: Path, start_s: float, end_s: float) -> int:
+    return sum(1 for _ in _frames(path, start_s, end_s))
+
+
+def _take(path: Path, wanted: np.ndarray, start_s: float, end_s: float) -> tuple[list[np.ndarray], int]:
+    """The wanted frames (sorted indices, repeats allowed) and how many frames there were in all."""
+    repeats: dict[int, int] = {}
+    for index in wanted.tolist():
+        repeats[index] = repeats.get(index, 0) + 1
+    chosen: list[np.ndarray] = []
+    seen = 0
+    for seen, frame in enumerate(_frames(path, start_s, end_s), start=1):  # noqa: B007 - the last value is the count
+        if seen - 1 in repeats:
+            chosen.extend([_upright(frame)] * repeats[seen - 1])
+    return chosen, seen
+
+
+def _upright(frame: VideoFrame) -> np.ndarray:
+    """RGB, turned by the rotation that a phone wrote into the file's metadata (degrees counter-clockwise)."""
+    picture = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

@@ -1,0 +1,225 @@
+"""Planned runs onto workers: debug (in this process) or local (one worker a core), through submitit.
+
+Two stages: missing features first, in shards; then the runs. The folders of the home are the only truth: workers claim tasks by
+creating files, finished work is seen in the feature stores and in COMPLETE, and a worker that dies costs what it had in hand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import submitit
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bench import store
+from bench._files import write_atomic
+from bench._inside import ROOT, check_packages
+from bench.contracts import BenchError
+from bench.planning import load_manifest, needs, resolved_from_dict, resolved_to_dict
+
+if TYPE_CHECKING:
+    from bench.specs import ResolvedRun
+
+PLACES = ("debug", "local")
+ROUNDS = 3  # times that work lost with its worker is given to new ones
+POLL_S = 0.3
+TIMEOUT_MIN = 7 * 24 * 60  # submitit takes every job of 10 minutes or less for timed out
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run without a result: status "failed", "n/a" or "lost" (its worker died), and the reason in a line."""
+
+    run_id: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a launch came to. `encoded` counts rows sent through `encode_video`, `stored` rows that were there before."""
+
+    complete: int
+    before: int
+    encoded: int
+    stored: int
+    undecodable: int
+    failures: tuple[Failure, ...]
+    notes: tuple[Failure, ...]
+    logs: Path | None
+
+
+def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int | None = None) -> Outcome:
+    """Bring every planned run to COMPLETE that is not there yet.
+
+    Args:
+        where: "debug" does all of it in this process, where a debugger works; "local" starts one worker a core.
+        workers: how many workers; None is one a core.
+
+    Raises:
+        BenchError: an unknown place, or a run folder of another schema.
+    """
+    if where not in PLACES:
+        raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
+    todo = [r for r in planned if not store.is_complete(home, r.run_id)]
+    before = len(planned) - len(todo)
+    if not todo:
+        return Outcome(len(planned), before, 0, 0, 0, (), (), None)
+    folder = home / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    count = workers or (1 if where == "debug" else os.cpu_count() or 1)
+    with _progress() as bar:
+        stored, tasks = _extraction_tasks(todo, home)
+        _stage("features", tasks, folder, home, where, count, bar)
+        _stage("runs", [resolved_to_dict(r) for r in _longest_first(todo)], folder, home, where, count, bar)
+    failures: list[Failure] = []
+    notes: list[Failure] = []
+    for r in todo:
+        if store.is_complete(home, r.run_id):
+            continue
+        record = store.failure(home, r.run_id) or {"status": "lost", "reason": f"its worker died; logs under {folder}"}
+        (notes if record["status"] == "n/a" else failures).append(Failure(r.run_id, record["status"], record["reason"]))
+    counts = [json.loads(p.read_text()) for p in (folder / "done").glob("features-*.json")]
+    return Outcome(
+        complete=len(planned) - len(failures) - len(notes),
+        before=before,
+        encoded=sum(c["encoded"] for c in counts),
+        stored=stored,
+        undecodable=sum(c["failed"] for c in counts),
+        failures=tuple(failures),
+        notes=tuple(notes),
+        logs=folder,
+    )
+
+
+def _longest_first(runs: Sequence[ResolvedRun]) -> list[ResolvedRun]:
+    """More shots take longer; starting them first keeps the last worker from running alone."""
+    return sorted(runs, key=lambda r: -(r.spec.shots or 0))
+
+
+def _extraction_tasks(todo: Sequence[ResolvedRun], home: Path) -> tuple[int, list[dict[str, Any]]]:
+    """How many needed rows are stored already, and the missing ones cut into shards."""
+    from bench.features import SHARD_ROWS
+    from bench.planning import feature_store
+
+    stored, tasks = 0, []
+    for need in needs(todo, home):
+        manifest = load_manifest(home, need.resolved.manifest)
+        missing = feature_store(need.resolved, home).missing(manifest, need.positions)
+        stored += len(need.positions) - len(missing)
+        for start in range(0, len(missing), SHARD_ROWS):
+            tasks.append({"run": resolved_to_dict(need.resolved), "positions": missing[start : start + SHARD_ROWS]})
+    return stored, tasks
+
+
+def _stage(
+    name: str, tasks: list[dict[str, Any]], folder: Path, home: Path, where: str, count: int, bar: Progress
+) -> None:
+    """Do all tasks of a stage; tasks whose worker died go to new workers, up to ROUNDS times."""
+    if not tasks:
+        return
+    shown = bar.add_task(name, total=len(tasks))
+    write_atomic(folder / f"{name}.json", json.dumps({"home": str(home), "tasks": tasks}))
+    for round_number in range(ROUNDS):
+        open_tasks = [i for i in range(len(tasks)) if not _done(folder, name, i).is_file()]
+        if not open_tasks:
+            break
+        _round(
+            name,
+            folder,
+            round_number,
+            where,
+            min(count, len(open_tasks)),
+            lambda: bar.update(shown, completed=_finished(folder, name)),
+        )
+    bar.update(shown, completed=_finished(folder, name))
+
+
+def _round(name: str, folder: Path, round_number: int, where: str, count: int, tick: Callable[[], None]) -> None:
+    if where == "debug":
+        work(str(folder), name, round_number, tick)
+        return
+    # Workers find our packages before any other of the same name, wherever they start.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    executor = submitit.AutoExecutor(folder=folder / "submitit", cluster="local")
+    executor.update_parameters(timeout_min=TIMEOUT_MIN, gpus_per_node=_gpus(), name=f"kpbench-{name}")
+    jobs = [executor.submit(work, str(folder), name, round_number) for _ in range(count)]
+    try:
+        while not all(job.done() for job in jobs):
+            tick()
+            time.sleep(POLL_S)
+    except BaseException:
+        for job in jobs:
+            job.cancel()
+        raise
+    tick()
+
+
+def work(folder: str, stage: str, round_number: int, tick: Callable[[], None] = lambda: None) -> None:
+    """What a worker does: take tasks of a stage until none is left. A failed run is recorded in its folder and the next one taken."""
+    check_packages()
+    from bench import runner
+
+    base = Path(folder)
+    plan = json.loads((base / f"{stage}.json").read_text())
+    home = Path(plan["home"])
+    for number, task in enumerate(plan["tasks"]):
+        if _done(base, stage, number).is_file() or not _claim(base, f"{stage}-{round_number}-{number}"):
+            continue
+        result: dict[str, Any] = {}
+        if stage == "features":
+            done = runner.extract_rows(resolved_from_dict(task["run"]), task["positions"], home)
+            result = {"encoded": done.encoded, "failed": done.failed}
+        else:
+            resolved = resolved_from_dict(task)
+            try:
+                runner.execute(resolved, home)
+            except Exception as error:
+                # The run's folder holds the traceback; the others go on.
+                result = {"run_id": resolved.run_id, "error": f"{type(error).__name__}: {error}"}
+        write_atomic(_done(base, stage, number), json.dumps(result))
+        tick()
+
+
+def _claim(folder: Path, name: str) -> bool:
+    """Whether this process is the one to do a task: creating a file succeeds once."""
+    path = folder / "claims" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _done(folder: Path, stage: str, number: int) -> Path:
+    return folder / "done" / f"{stage}-{number}.json"
+
+
+def _finished(folder: Path, stage: str) -> int:
+    return sum(1 for _ in (folder / "done").glob(f"{stage}-*.json"))
+
+
+def _gpus() -> int:
+    import torch
+
+    return min(1, torch.cuda.device_count())
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, refresh_per_second=4)

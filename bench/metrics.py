@@ -1,0 +1,74 @@
+"""Scores of one run: logits and labels in, plain numbers out. All of it can be recomputed from stored predictions.
+
+Shape legend: N videos, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+from bench.contracts import BenchError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NUM_BINS = 15  # of the expected calibration error, as in Guo et al. 2017
+
+
+def compute(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    """Score float32 logits `(N, C)` against int64 labels `(N,)` in [0, C).
+
+    Where logits tie, the class that comes first wins, in `top1` and `top5` alike.
+
+    Returns:
+        In [0, 1]: `top1`, `top5` (only where C > 5), `mean_class_accuracy` (mean recall over the classes that occur
+        among the labels), `macro_f1` (over the classes that occur among labels or predictions), `ece` (15 bins). In
+        nats, at least 0: `nll` of the softmax over logits.
+
+    Raises:
+        BenchError: no videos, shapes that do not fit, labels out of range, or logits that are not finite.
+    """
+    logits_NC, labels_N = _checked(np.asarray(logits), np.asarray(labels))
+    predicted_N = logits_NC.argmax(axis=1)
+    scores = {"top1": float(accuracy_score(labels_N, predicted_N))}
+    if logits_NC.shape[1] > 5:
+        best_N5 = np.argsort(-logits_NC, axis=1, kind="stable")[:, :5]
+        scores["top5"] = float((best_N5 == labels_N[:, None]).any(axis=1).mean())
+    occurring = np.unique(labels_N)
+    scores["mean_class_accuracy"] = float(recall_score(labels_N, predicted_N, labels=occurring, average="macro"))
+    scores["macro_f1"] = float(f1_score(labels_N, predicted_N, average="macro", zero_division=0))
+    log_p_NC = log_softmax(logits_NC, axis=1)
+    scores["nll"] = max(0.0, float(-log_p_NC[np.arange(len(labels_N)), labels_N].mean()))
+    scores["ece"] = _calibration_error(np.exp(log_p_NC.max(axis=1)), predicted_N == labels_N)
+    return scores
+
+
+def _checked(
+    logits: NDArray[np.floating], labels: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The same logits as float64 and labels as int64, or a BenchError that says what is wrong with them."""
+    if logits.ndim != 2 or labels.ndim != 1 or len(logits) != len(labels):
+        raise BenchError(f"logits must be (N, C) and labels (N,), not {logits.shape} and {labels.shape}")
+    if not logits.size:
+        raise BenchError(f"nothing to score: logits are {logits.shape}; is the test view empty?")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise BenchError(f"labels must be integers, not {labels.dtype}")
+    bad = ~np.isfinite(logits).all(axis=1)
+    if bad.any():
+        raise BenchError(
+            f"{bad.sum()} of {len(bad)} videos have NaN or infinite logits, the first in row {bad.argmax()}"
+        )
+    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise BenchError(f"labels span {labels.min()} to {labels.max()}, but there are {logits.shape[1]} classes")
+    return logits.astype(np.float64), labels.astype(np.int64)
+
+
+def _calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Mean gap in [0, 1] between confidence `(N,)` and accuracy, over equally wide bins `(low, high]` by their size."""
+    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=NUM_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))

@@ -1,0 +1,277 @@
+"""From a spec to everything that a run depends on: rows, backbone, statements, config; and what must be extracted before it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from bench import knowledge, plugins, protocols
+from bench import manifest as manifests
+from bench._files import write_atomic
+from bench.contracts import (
+    KNOWLEDGE,
+    TRAIN,
+    Adapter,
+    BenchError,
+    Classes,
+    DataRequest,
+    DatasetFacts,
+    digest,
+    make_config,
+)
+from bench.provenance import source_digest
+from bench.specs import SCHEMA, ResolvedRun, RunSpec, as_pairs, from_dict, to_dict
+
+if TYPE_CHECKING:
+    from bench.features import FeatureStore
+    from bench.manifest import Manifest
+
+Progress = Callable[[str, int, int], None]  # what is done, how many, of how many
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Progress nobody watches."""
+
+
+def resolve(spec: RunSpec, home: Path, progress: Progress = silent) -> ResolvedRun:
+    """Make everything that can change the number explicit; fails here, before any work, on whatever is wrong with a spec."""
+    manifest = build_manifest(spec, home, progress)
+    method, adapter = plugins.find("methods", spec.method), load_adapter(spec.backbone)
+    config = make_config(method.Config, dict(spec.config), spec.method)
+    protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
+    bank = None
+    if bank_name := _bank_name(spec, method, config):
+        bank = knowledge.statements_digest(
+            knowledge.statements(bank_name, manifest.class_names, spec.bank_control, spec.seed)
+        )
+    return ResolvedRun(
+        spec=spec,
+        manifest=manifest.digest,
+        adapter=adapter.facts.fingerprint,
+        num_frames=spec.frames.num_frames or adapter.facts.num_frames,
+        bank=bank,
+        config=as_pairs(dataclasses.asdict(config)),
+        versions=as_pairs(
+            {"method": method.VERSION, "protocol": protocols.VERSION, "dataset": dataset_facts(spec.dataset).version}
+        ),
+    )
+
+
+def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> list[ResolvedRun]:
+    """Resolve many specs, each id once. The answer is kept under plans/, so that asking again needs no backbone and no torch.
+
+    What is kept is keyed by the specs, the rows found on disk, every source file of this repository and the weights at hand; with
+    plug-ins from outside the repository, whose sources are not known here, nothing is kept.
+    """
+    rows = sorted({build_manifest(spec, home, progress).digest for spec in specs})
+    weights = [
+        [str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in sorted((home / "weights").rglob("*")) if p.is_file()
+    ]
+    banks = [
+        [b, digest(Path(b).read_text())]
+        for b in sorted({s.bank or "" for s in specs})
+        if b.endswith(".json") and Path(b).is_file()
+    ]
+    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, banks, source_digest()])
+    path = home / "plans" / f"{key}.json"
+    outside = any(plugins.outside(kind) for kind in plugins.FOLDERS)
+    if path.is_file() and not outside:
+        return [resolved_from_dict(r) for r in json.loads(path.read_text())]
+    planned: dict[str, ResolvedRun] = {}
+    for spec in specs:
+        resolved = resolve(spec, home, progress)
+        planned.setdefault(resolved.run_id, resolved)
+    write_atomic(path, json.dumps([resolved_to_dict(r) for r in planned.values()]))
+    return list(planned.values())
+
+
+def _bank_name(spec: RunSpec, method: ModuleType, config: Any) -> str | None:
+    """The bank a run reads; None where the method, as configured, reads none."""
+    reads = getattr(method, "reads_knowledge", lambda config: KNOWLEDGE in method.NEEDS)(config)
+    if not reads:
+        return None
+    name = spec.bank or dataset_facts(spec.dataset).bank
+    if name is None:
+        raise BenchError(
+            f"{spec.method} reads descriptions, and {spec.dataset} has no knowledge bank; name one with --bank FILE.json"
+        )
+    return name
+
+
+_built: dict[tuple[Any, ...], Manifest] = {}
+
+
+def build_manifest(spec: RunSpec, home: Path, progress: Progress = silent) -> Manifest:
+    """The rows of a run's data set, from its files; kept under manifests/ and in this process."""
+    key = (*spec.data_key, home)
+    if key not in _built:
+        facts = dataset_facts(spec.dataset)
+        manifest = (
+            plugins.find("datasets", spec.dataset).manifest(_request(spec, facts, home, progress)).limited(spec.limit)
+        )
+        manifests.save(manifest, home / "manifests")
+        _built[key] = manifest
+    return _built[key]
+
+
+def _request(spec: RunSpec, facts: DatasetFacts, home: Path, progress: Progress) -> DataRequest:
+    given = dict(spec.dataset_options)
+    if foreign := sorted(set(given) - set(facts.options)):
+        known = "; ".join(f"{name} ({text})" for name, text in facts.options.items()) or "none"
+        raise BenchError(f"the data set {facts.name} has no option {', '.join(foreign)}; its options: {known}")
+    if facts.needs_root and spec.root is None:
+        raise BenchError(
+            f"the data set {facts.name} lies on your disk: say where with --root FOLDER (make bench ROOT=FOLDER)"
+        )
+    root = Path(spec.root).expanduser().resolve() if spec.root is not None else None
+    if root is not None and not root.exists():
+        raise BenchError(f"--root {spec.root}: there is no such file or folder")
+    return DataRequest(root=root, workspace=home / "data", options=given, progress=progress)
+
+
+def dataset_facts(name: str) -> DatasetFacts:
+    """What a data set says of itself. Raises BenchError on an unknown name, with the nearest ones."""
+    facts: DatasetFacts = plugins.find("datasets", name).DATASET
+    return facts
+
+
+@functools.lru_cache(maxsize=16)
+def load_manifest(home: Path, key: str) -> Manifest:
+    """A manifest that `build_manifest` kept, by its digest."""
+    return manifests.load(home / "manifests", key)
+
+
+@functools.lru_cache(maxsize=8)
+def load_adapter(name: str) -> Adapter:
+    """A frozen backbone on the GPU where there is one, else on the CPU; loaded once a process."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    adapter: Adapter = plugins.find("adapters", name).load(name, device)
+    return adapter
+
+
+@dataclass(frozen=True)
+class Need:
+    """One feature store's worth of work: the rows of a manifest that planned runs will read."""
+
+    resolved: ResolvedRun
+    positions: tuple[int, ...]
+
+
+def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
+    """What must be in the feature stores before these runs can start, each (backbone, frames, manifest) once."""
+    wanted: dict[tuple[Any, ...], tuple[ResolvedRun, set[int]]] = {}
+    for r in planned:
+        manifest = load_manifest(home, r.manifest)
+        views = protocols.views(manifest, r.spec.protocol, r.spec.split, r.spec.seed, r.spec.shots)
+        key = (r.spec.backbone, r.adapter, r.num_frames, r.spec.frames, r.spec.precision, r.manifest)
+        wanted.setdefault(key, (r, set()))[1].update(views.train, views.val, views.test)
+    return [Need(r, tuple(sorted(rows))) for r, rows in wanted.values()]
+
+
+def feature_store(resolved: ResolvedRun, home: Path) -> FeatureStore:
+    """The store that a run reads its features from."""
+    from bench.features import FeatureStore, store_folder
+
+    spec, adapter = resolved.spec, load_adapter(resolved.spec.backbone)
+    folder = store_folder(home, adapter, resolved.num_frames, spec.frames.sampling, spec.frames.decoder, spec.precision)
+    return FeatureStore(folder)
+
+
+def classes(resolved: ResolvedRun, manifest: Manifest) -> Classes:
+    """The classes a run's method is shown: names, templates and, where it reads the bank, statements after the control."""
+    spec = resolved.spec
+    facts = dataset_facts(spec.dataset)
+    texts: tuple[tuple[str, ...], ...] = ()
+    if resolved.bank is not None:
+        name = spec.bank or facts.bank
+        assert name is not None
+        texts = knowledge.statements(name, manifest.class_names, spec.bank_control, spec.seed)
+        if knowledge.statements_digest(texts) != resolved.bank:
+            raise BenchError(
+                f"the knowledge bank of {spec.dataset} changed since this run was planned; start the command again"
+            )
+    return Classes(manifest.class_names, facts.templates, texts)
+
+
+def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
+    """What the tables group and mark rows by; known before the run starts, so a failed run has it too."""
+    spec = resolved.spec
+    method, facts = plugins.find("methods", spec.method), load_adapter(spec.backbone).facts
+    manifest = load_manifest(home, resolved.manifest)
+    config = make_config(method.Config, dict(resolved.config), spec.method)
+    shuffled = " (shuffled)" if resolved.bank and spec.bank_control == "shuffled" else ""
+    name = manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else "")
+    return {
+        "dataset": name,
+        "series": _series(resolved, facts.weights_sha256),
+        "versions": dict(resolved.versions) | {"adapter": facts.version},
+        "backbone": spec.backbone,
+        "family": facts.family,
+        "toy_scale": facts.toy_scale,
+        "pretraining": facts.pretraining,
+        "method": spec.method,
+        "label": _label(method, config) + shuffled,
+        "needs_train": TRAIN in method.NEEDS,
+        "protocol": spec.protocol,
+        "shots": spec.shots,
+        "split": spec.split,
+        "seed": spec.seed,
+        "text_source": getattr(config, "text", ""),
+        "bank": (spec.bank or dataset_facts(spec.dataset).bank or "") if resolved.bank else "",
+        "bank_control": spec.bank_control if resolved.bank else "none",
+        "num_frames": resolved.num_frames,
+        "num_views": 1,
+        "trainable": method.TRAINABLE,
+        "tuning_trials": 0,
+        "selection": "",
+        "num_classes": len(manifest.class_names),
+        "num_test": 0,
+        "num_failed": 0,
+        "num_groups": 0,
+        "group_kind": manifest.group_kind,
+    }
+
+
+def _label(method: ModuleType, config: Any) -> str:
+    """The method's own words, and every changed setting that they do not tell: two settings never share a row."""
+    plain, words = method.Config(), method.describe(config)
+    changed = [f.name for f in dataclasses.fields(config) if getattr(config, f.name) != getattr(plain, f.name)]
+    alone = {name: dataclasses.replace(plain, **{name: getattr(config, name)}) for name in changed}
+    untold = [name for name in changed if method.describe(alone[name]) == method.describe(plain)]
+    return words + (f" [{', '.join(f'{name}={getattr(config, name)}' for name in untold)}]" if untold else "")
+
+
+def _series(resolved: ResolvedRun, weights_sha256: str) -> str:
+    """What a run of an older VERSION shares with its successor: the tables show the newest of a series."""
+    rest = {k: v for k, v in resolved.identity().items() if k not in ("versions", "adapter")}
+    return digest([rest, weights_sha256])
+
+
+def resolved_to_dict(resolved: ResolvedRun) -> dict[str, Any]:
+    """JSON-able form of a planned run, for a worker."""
+    return {
+        "schema": SCHEMA,
+        "spec": to_dict(resolved.spec),
+        **{f.name: getattr(resolved, f.name) for f in dataclasses.fields(resolved) if f.name != "spec"},
+    }
+
+
+def resolved_from_dict(values: Mapping[str, Any]) -> ResolvedRun:
+    """Read what `resolved_to_dict` wrote. Raises BenchError on another schema."""
+    if values.get("schema") != SCHEMA:  # ids of two schemas must never mix
+        raise BenchError(
+            f"a planned run of schema {values.get('schema')}, this version reads schema {SCHEMA}; plan it again"
+        )
+    rest = {k: v for k, v in values.items() if k not in ("schema", "spec")}
+    return ResolvedRun(
+        spec=from_dict(values["spec"]),
+        **rest | {k: as_pairs(tuple((name, value) for name, value in rest[k])) for k in ("config", "versions")},
+    )

@@ -1,0 +1,109 @@
+"""Names to plug-ins: a file in a folder, or an entry point of an installed package. The only dynamic import."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.contracts import BenchError
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {
+    "adapters": "adapters",
+    "methods": "baselines",
+    "datasets": "bench.datasets",
+    "sweeps": "sweeps",
+    "results": "results",
+}
+REQUIRED = {
+    "adapters": ("MODELS", "VERSION", "load"),
+    "methods": ("Config", "NEEDS", "TRAINABLE", "VERSION", "fit", "suggest", "describe"),
+    "datasets": ("DATASET", "manifest"),
+    "sweeps": ("runs",),
+    "results": ("TITLE", "render"),
+}
+
+
+def files(kind: str) -> dict[str, str]:
+    """Plug-in file name -> what to import: "package.module" in the repository, or an entry point's value. Imports nothing.
+
+    Raises:
+        BenchError: an unknown kind, or two plug-ins of one name.
+    """
+    if kind not in FOLDERS:
+        raise BenchError(f"unknown kind {kind!r}; the kinds are {', '.join(FOLDERS)}")
+    package = FOLDERS[kind]
+    folder = ROOT.joinpath(*package.split("."))
+    found = {f.stem: f"{package}.{f.stem}" for f in sorted(folder.glob("*.py")) if not f.stem.startswith("_")}
+    for point in _entry_points(kind):
+        if point.name in found:
+            raise BenchError(
+                f"two plug-ins of the kind {kind} are called {point.name!r}: {found[point.name]} and {point.value} "
+                f"(entry point of {point.dist.name if point.dist else 'an installed package'}); rename or uninstall one"
+            )
+        found[point.name] = point.value
+    return found
+
+
+def outside(kind: str) -> tuple[str, ...]:
+    """The plug-ins of a kind that come from installed packages, not from this repository."""
+    return tuple(point.name for point in _entry_points(kind))
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """The names a user can give: for adapters the models of every family, otherwise the files themselves."""
+    if kind == "adapters":
+        return tuple(_model_files())
+    return tuple(sorted(files(kind)))
+
+
+def find(kind: str, name: str) -> ModuleType:
+    """The plug-in module behind a name (for adapters: the family file that holds the model).
+
+    Raises:
+        BenchError: no such name (with the nearest ones), or a file that does not define what its kind asks for.
+    """
+    table = _model_files() if kind == "adapters" else files(kind)
+    if name not in table:
+        raise unknown(kind.removesuffix("s"), name, table)
+    return _import(kind, table[name])
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> BenchError:
+    """The error for a name that nobody knows: with near misses and the way to the whole list."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known[:20])}"
+    return BenchError(f"unknown {what} {name!r}; {hint} (all: python -m bench list)")
+
+
+def _model_files() -> dict[str, str]:
+    table: dict[str, str] = {}
+    for target in files("adapters").values():
+        for model in _import("adapters", target).MODELS:
+            if model in table:
+                raise BenchError(
+                    f"two adapters offer a model called {model!r}: {table[model]} and {target}; rename one"
+                )
+            table[model] = target
+    return table
+
+
+def _import(kind: str, target: str) -> ModuleType:
+    module: Any = importlib.import_module(target)
+    missing = [a for a in REQUIRED[kind] if not hasattr(module, a)]
+    if missing:
+        raise BenchError(
+            f"{target} is no plug-in of the kind {kind}: it does not define {', '.join(missing)} (see CONTRIBUTING.md)"
+        )
+    return module  # type: ignore[no-any-return]
+
+
+def _entry_points(kind: str) -> tuple[EntryPoint, ...]:
+    # Not cached: a cache here would make plug-ins untestable.
+    return tuple(entry_points(group=f"kpbench.{kind}"))

@@ -1,0 +1,184 @@
+"""A manifest and a protocol -> which rows train, which validate, which test. Decided from the manifest alone, before a video is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from bench.contracts import BenchError
+from bench.manifest import UNKNOWN_GROUP, Manifest
+
+VERSION = 1
+VAL_PER_CLASS = 4  # rule 2: min(K, 4) validation videos a class
+FOLDS = 5  # for data sets without a published split
+MAX_GROUP_CHOICES = 2000  # sets of validation groups that are tried before validation may share groups with training
+
+
+@dataclass(frozen=True)
+class Views:
+    """Row positions of the manifest, ascending. `selection` says in words what was validated on, for the tables."""
+
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+    test: tuple[int, ...]
+    selection: str
+
+
+def views(manifest: Manifest, protocol: str, split: str, seed: int, shots: int | None = None) -> Views:
+    """The views of one run.
+
+    Args:
+        protocol: "zero_shot" (no training), "few_shot" (`shots` videos a class) or "cross_subject" (all training groups).
+        split: the name of a published split, or of one of the FOLDS grouped folds where the data set publishes none.
+        seed: draws shots and validation videos.
+
+    Raises:
+        BenchError: an unknown split; more shots than the data holds beside its validation videos.
+    """
+    pool, test = _sides(manifest, split)
+    if protocol == "zero_shot":
+        return Views((), (), tuple(test), "none needed")
+    rng = np.random.default_rng([seed, 0x5EED])
+    labels, groups = manifest.rows["label"].to_numpy(), manifest.rows["group"].to_numpy()
+    published_val = [i for i in _published(manifest, split, "val")]
+    if protocol == "few_shot":
+        assert shots is not None
+        train, val, note = _few_shot(manifest, pool, published_val, labels, groups, shots, rng)
+    elif protocol == "cross_subject":
+        train, val, note = _whole(manifest, pool, published_val, labels, groups, rng)
+    else:
+        raise BenchError(f"unknown protocol {protocol!r}")
+    _check(manifest, train, val, test)
+    return Views(tuple(sorted(train)), tuple(sorted(val)), tuple(test), note)
+
+
+def _sides(manifest: Manifest, split: str) -> tuple[list[int], list[int]]:
+    """Training pool and test rows of a split."""
+    if manifest.splits:
+        if split not in manifest.splits:
+            raise BenchError(f"{manifest.dataset} has no split {split!r}; it has {', '.join(manifest.splits)}")
+        return _published(manifest, split, "train"), _published(manifest, split, "test")
+    names = [str(i + 1) for i in range(FOLDS)]
+    if split not in names:
+        raise BenchError(
+            f"{manifest.dataset} publishes no split, so there are the folds {', '.join(names)}, and no {split!r}"
+        )
+    groups = manifest.rows["group"]
+    known = np.flatnonzero(groups.to_numpy() != UNKNOWN_GROUP)
+    if groups.iloc[known].nunique() < FOLDS:
+        raise BenchError(
+            f"{manifest.dataset} has {groups.iloc[known].nunique()} groups, too few for {FOLDS} folds; add a split column"
+        )
+    from sklearn.model_selection import StratifiedGroupKFold  # seconds to import, and most data sets publish a split
+
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    parts = list(folds.split(known, manifest.rows["label"].iloc[known], groups.iloc[known]))
+    test = sorted(known[parts[int(split) - 1][1]].tolist())
+    return sorted(set(range(len(groups))) - set(test)), test
+
+
+def _published(manifest: Manifest, split: str, role: str) -> list[int]:
+    column = f"split:{split}"
+    return np.flatnonzero(manifest.rows[column] == role).tolist() if column in manifest.rows else []
+
+
+def _few_shot(
+    manifest: Manifest,
+    pool: list[int],
+    published_val: list[int],
+    labels: np.ndarray,
+    groups: np.ndarray,
+    shots: int,
+    rng: np.random.Generator,
+) -> tuple[list[int], list[int], str]:
+    wanted = min(shots, VAL_PER_CLASS)
+    if published_val:
+        _enough(manifest, pool, labels, shots, 0)
+        _enough(manifest, published_val, labels, wanted, 0)
+        return _draw(pool, labels, shots, rng), _draw(published_val, labels, wanted, rng), "published validation part"
+    _enough(manifest, pool, labels, shots, wanted)
+    for val_groups in _group_choices(pool, groups, rng):
+        held = np.isin(groups[pool], list(val_groups))
+        val_pool, train_pool = np.asarray(pool)[held], np.asarray(pool)[~held]
+        if _holds(val_pool, labels, manifest, wanted) and _holds(train_pool, labels, manifest, shots):
+            train = _draw(train_pool.tolist(), labels, shots, rng)
+            return train, _draw(val_pool.tolist(), labels, wanted, rng), "validation on other groups"
+    train = _draw(pool, labels, shots, rng)
+    val = _draw(sorted(set(pool) - set(train)), labels, wanted, rng)
+    return train, val, "validation shares groups with training"
+
+
+def _whole(
+    manifest: Manifest,
+    pool: list[int],
+    published_val: list[int],
+    labels: np.ndarray,
+    groups: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[list[int], list[int], str]:
+    if published_val:
+        return pool, published_val, "published validation part"
+    _enough(manifest, pool, labels, 1, VAL_PER_CLASS)
+    for val_groups in _group_choices(pool, groups, rng):
+        held = np.isin(groups[pool], list(val_groups))
+        val_pool, train = np.asarray(pool)[held], np.asarray(pool)[~held]
+        if _holds(val_pool, labels, manifest, VAL_PER_CLASS) and _holds(train, labels, manifest, 1):
+            return train.tolist(), _draw(val_pool.tolist(), labels, VAL_PER_CLASS, rng), "validation on other groups"
+    val = _draw(pool, labels, VAL_PER_CLASS, rng)
+    return sorted(set(pool) - set(val)), val, "validation shares groups with training"
+
+
+def _group_choices(pool: Sequence[int], groups: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, ...]]:
+    """Sets of validation groups, few groups first, in an order drawn by the seed; unknown groups never validate."""
+    names = sorted({g for g in groups[list(pool)] if g != UNKNOWN_GROUP})
+    shuffled = [names[i] for i in rng.permutation(len(names))]
+    tried = 0
+    for size in range(1, len(shuffled)):
+        if len(shuffled) > 16:  # too many subsets to enumerate: the drawn order's prefixes
+            yield tuple(shuffled[:size])
+            continue
+        for chosen in combinations(shuffled, size):
+            tried += 1
+            if tried > MAX_GROUP_CHOICES:
+                return
+            yield chosen
+
+
+def _draw(pool: Sequence[int], labels: np.ndarray, per_class: int, rng: np.random.Generator) -> list[int]:
+    rows = np.asarray(pool)
+    chosen: list[int] = []
+    for label in sorted(set(labels[rows])):
+        of_class = rows[labels[rows] == label]
+        chosen.extend(rng.permutation(of_class)[:per_class].tolist())
+    return chosen
+
+
+def _holds(pool: np.ndarray, labels: np.ndarray, manifest: Manifest, per_class: int) -> bool:
+    counts = pd.Series(labels[pool]).value_counts()
+    return all(counts.get(c, 0) >= per_class for c in manifest.class_names)
+
+
+def _enough(manifest: Manifest, pool: Sequence[int], labels: np.ndarray, shots: int, val: int) -> None:
+    counts = pd.Series(labels[list(pool)]).value_counts().reindex(list(manifest.class_names), fill_value=0)
+    least = str(counts.idxmin())
+    if counts[least] < shots + val:
+        raise BenchError(
+            f"{manifest.dataset}: {shots} training and {val} validation videos a class are asked for, but {least!r} has only "
+            f"{counts[least]} in training; the most shots it allows is {_most_shots(int(counts[least]))}"
+        )
+
+
+def _most_shots(available: int) -> int:
+    return max((k for k in range(1, available + 1) if k + min(k, VAL_PER_CLASS) <= available), default=0)
+
+
+def _check(manifest: Manifest, train: Sequence[int], val: Sequence[int], test: Sequence[int]) -> None:
+    if set(train) & set(val) or (set(train) | set(val)) & set(test):
+        raise AssertionError("views overlap")
+    groups = manifest.rows["group"].to_numpy()
+    shared = ({*groups[list(train)], *groups[list(val)]} - {UNKNOWN_GROUP}) & set(groups[list(test)])
+    assert not shared, f"groups on both sides: {shared}"

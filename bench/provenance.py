@@ -1,0 +1,79 @@
+"""Where a number came from: code, versions, hardware. Recorded beside every run, never part of its identity."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from bench.plugins import FOLDERS, ROOT
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "transformers",
+    "timm",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "av",
+    "safetensors",
+    "optuna",
+)
+
+
+@functools.cache
+def provenance() -> dict[str, Any]:
+    """Git commit of this repository (not of the current folder) and whether it is dirty, versions, machine, threads."""
+    import torch
+
+    return {
+        "git": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "decoder": _decoder(),
+        "command": sys.argv,
+        "host": platform.node(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "torch_threads": 1,
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
+
+
+def source_digest() -> str:
+    """16 hex characters over every file of this repository's packages that can change a number: code, banks, weights that ship."""
+    total = hashlib.sha256()
+    for top in sorted({package.split(".")[0] for package in FOLDERS.values()}):
+        for path in sorted((ROOT / top).rglob("*")):
+            if path.is_file() and path.suffix in (".py", ".json", ".safetensors", ".gz", ".txt"):
+                total.update(str(path.relative_to(ROOT)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:16]
+
+
+def _git(*words: str) -> str | None:
+    try:
+        out = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return out.stdout.strip()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _decoder() -> str:
+    import av
+
+    return f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"

@@ -1,0 +1,240 @@
+"""run(spec) -> scores: views, features, fit, predict, score, write. The whole flow on one screen."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bench import metrics, plugins, protocols, store
+from bench._files import bench_home
+from bench.contracts import (
+    KNOWLEDGE,
+    TRAIN,
+    Adapter,
+    BenchError,
+    Classes,
+    Features,
+    LabelledFeatures,
+    NotApplicable,
+    Predictor,
+    make_config,
+)
+from bench.planning import classes as classes_of
+from bench.planning import columns, feature_store, load_adapter, load_manifest, needs, resolve
+from bench.provenance import provenance
+from bench.specs import ResolvedRun, RunSpec, to_dict
+
+if TYPE_CHECKING:
+    from bench.features import Extraction, FeatureStore
+    from bench.manifest import Manifest
+
+PREDICT_ROWS = 1024  # test videos a predictor call
+
+
+def run(spec: RunSpec, home: Path | None = None) -> dict[str, float]:
+    """Do one run unless it is done already, and return its scores (metric -> value in [0, 1], or nats for `nll`).
+
+    Raises:
+        BenchError: bad input, with what to do about it; NotApplicable where the method cannot run on this backbone.
+    """
+    home = home or bench_home()
+    resolved = resolve(spec, home)
+    if not store.is_complete(home, resolved.run_id):
+        extract([resolved], home)
+        execute(resolved, home)
+    scores = store.Results(home).scores
+    mine = scores[scores["run_id"] == resolved.run_id]
+    return {str(m): float(v) for m, v in zip(mine["metric"], mine["value"], strict=True)}
+
+
+def execute(resolved: ResolvedRun, home: Path) -> None:
+    """One run from stored features to COMPLETE. A failure is recorded in the run's folder, then raised."""
+    if store.is_complete(home, resolved.run_id):
+        return
+    started = time.perf_counter()
+    known = columns(resolved, home)
+    try:
+        with _one_thread():
+            predictions, facts = _fit_and_predict(resolved, home)
+        scores = metrics.compute(predictions.logits, predictions.labels)
+    except Exception as error:
+        status = "n/a" if isinstance(error, NotApplicable) else "failed"
+        record = {"spec": to_dict(resolved.spec), "columns": {**known, "seconds": time.perf_counter() - started}}
+        store.write_failure(
+            home, resolved.run_id, record, f"{type(error).__name__}: {error}", traceback.format_exc(), status
+        )
+        raise
+    record = {
+        "spec": to_dict(resolved.spec),
+        "identity": resolved.identity(),
+        "columns": {**known, **facts, "seconds": time.perf_counter() - started},
+        "undecodable": dict(predictions.failed),
+        "provenance": provenance(),
+    }
+    store.write(home, resolved.run_id, record, predictions, scores)
+
+
+def _fit_and_predict(resolved: ResolvedRun, home: Path) -> tuple[store.Predictions, dict[str, Any]]:
+    spec = resolved.spec
+    manifest = load_manifest(home, resolved.manifest)
+    views = protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
+    adapter, method = load_adapter(spec.backbone), plugins.find("methods", spec.method)
+    if adapter.facts.fingerprint != resolved.adapter:
+        raise BenchError(f"{spec.backbone} is not what it was when this run was planned; start the command again")
+    features = feature_store(resolved, home)
+    classes = classes_of(resolved, manifest)
+    before = parameter_hash(adapter.module)
+    train, failed_train = _view(features, manifest, views.train)
+    val, failed_val = _view(features, manifest, views.val)
+    predictor = fit(method, resolved, adapter, train, val, classes)
+    # Only now are the test features opened: nothing before this line could have seen them.
+    test, kept, failed = features.load(manifest, views.test)
+    logits = _predict(predictor, test, classes)
+    if parameter_hash(adapter.module) != before:
+        raise AssertionError(f"{spec.method} changed parameters of the frozen backbone {spec.backbone}")
+    rows = manifest.rows
+    predictions = store.Predictions(
+        logits=logits,
+        labels=_labels(manifest, kept),
+        video_ids=rows["video_id"].iloc[kept].tolist(),
+        groups=rows["group"].iloc[kept].tolist(),
+        class_names=manifest.class_names,
+        failed={rows["video_id"].iloc[p]: reason for p, reason in failed.items()},
+    )
+    facts = {
+        "selection": views.selection if method.TRAINABLE != "none" else "none needed",
+        "num_test": len(kept),
+        "num_failed": len(failed),
+        "num_failed_train": failed_train + failed_val,
+        "num_groups": int(rows["group"].iloc[kept].nunique()),
+        "num_train": len(train) if train is not None else 0,
+    }
+    return predictions, facts
+
+
+def fit(
+    method: ModuleType,
+    resolved: ResolvedRun,
+    adapter: Adapter,
+    train: LabelledFeatures | None,
+    val: LabelledFeatures | None,
+    classes: Classes,
+) -> Predictor:
+    """Check what the method needs, then fit it.
+
+    Raises:
+        NotApplicable: the backbone lacks a capability, or the protocol has no training view.
+    """
+    spec = resolved.spec
+    lacking = sorted((method.NEEDS - {KNOWLEDGE, TRAIN}) - adapter.facts.capabilities)
+    if lacking:
+        raise NotApplicable(f"{spec.method} needs {', '.join(lacking)}, which {spec.backbone} does not have")
+    if TRAIN in method.NEEDS and train is None:
+        raise NotApplicable(f"{spec.method} learns from training videos, and the protocol {spec.protocol} gives none")
+    config = make_config(method.Config, dict(resolved.config), spec.method)
+    return method.fit(config, adapter, train, val, classes, spec.seed)  # type: ignore[no-any-return]
+
+
+def validation_score(resolved: ResolvedRun, home: Path) -> float:
+    """Top-1 on the validation view after a fit on the training view; what tuning maximises. The test view is not touched.
+
+    Raises:
+        BenchError: the protocol gives no validation view.
+    """
+    spec = resolved.spec
+    manifest = load_manifest(home, resolved.manifest)
+    views = protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
+    if not views.val:
+        raise BenchError(f"the protocol {spec.protocol} has no validation videos, so nothing can be tuned under it")
+    adapter, method = load_adapter(spec.backbone), plugins.find("methods", spec.method)
+    features, classes = feature_store(resolved, home), classes_of(resolved, manifest)
+    with _one_thread():
+        train, _ = _view(features, manifest, views.train)
+        val, _ = _view(features, manifest, views.val)
+        assert val is not None
+        predictor = fit(method, resolved, adapter, train, val, classes)
+        logits = _predict(predictor, val.features, classes)
+    return metrics.compute(logits, val.labels.numpy())["top1"]
+
+
+def _predict(predictor: Predictor, test: Features, classes: Classes) -> np.ndarray:
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(test), PREDICT_ROWS):
+            parts.append(predictor(test.select(range(start, min(start + PREDICT_ROWS, len(test)))), classes).cpu())
+    logits = torch.cat(parts)
+    if logits.shape != (len(test), len(classes)) or logits.dtype != torch.float32:
+        raise AssertionError(
+            f"logits are {tuple(logits.shape)} {logits.dtype}, not ({len(test)}, {len(classes)}) float32"
+        )
+    return logits.numpy()
+
+
+def extract(planned: Sequence[ResolvedRun], home: Path) -> list[Extraction]:
+    """Fill the feature stores for these runs, in this process, store by store."""
+    return [extract_rows(need.resolved, need.positions, home) for need in needs(planned, home)]
+
+
+def extract_rows(
+    resolved: ResolvedRun, positions: Sequence[int], home: Path, progress: Callable[[int], None] = lambda rows: None
+) -> Extraction:
+    """Fill one feature store with these rows of the run's manifest."""
+    adapter = load_adapter(resolved.spec.backbone)
+    manifest = load_manifest(home, resolved.manifest)
+    workers = 0 if adapter_device(adapter) == "cpu" else min(8, os.cpu_count() or 1)
+    with _one_thread():
+        return feature_store(resolved, home).fill(manifest, positions, adapter, resolved.num_frames, workers, progress)
+
+
+def _view(features: FeatureStore, manifest: Manifest, positions: Sequence[int]) -> tuple[LabelledFeatures | None, int]:
+    """A labelled view and the number of its videos that could not be decoded; None for an empty view."""
+    if not positions:
+        return None, 0
+    found, kept, failed = features.load(manifest, positions)
+    numeric = {n: torch.tensor(manifest.rows[f"num:{n}"].to_numpy(copy=True)[kept]) for n in manifest.numeric}
+    return LabelledFeatures(found, torch.from_numpy(_labels(manifest, kept)), numeric), len(failed)
+
+
+def _labels(manifest: Manifest, positions: Sequence[int]) -> np.ndarray:
+    number = {c: i for i, c in enumerate(manifest.class_names)}
+    return np.array([number[label] for label in manifest.rows["label"].iloc[list(positions)]], dtype=np.int64)
+
+
+def parameter_hash(module: torch.nn.Module) -> str:
+    """A hash of all parameters and buffers, on their device: sums of their bits weighted by place, so that equal changes cannot cancel."""
+    return "-".join(f"{_bit_sum(t):x}" for t in (*module.parameters(), *module.buffers()))
+
+
+def _bit_sum(tensor: torch.Tensor) -> int:
+    flat = tensor.detach().contiguous().reshape(-1)
+    bits = flat.view(_WORDS[flat.element_size()]).to(torch.int64)
+    places = torch.arange(1, 2 * len(bits), 2, device=bits.device)  # odd, so no factor is lost modulo 2^64
+    return int((bits * places).sum())
+
+
+_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def adapter_device(adapter: Adapter) -> str:
+    """Where the parameters lie: "cpu" or "cuda"."""
+    return next(adapter.module.parameters()).device.type
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread: the same bytes from a worker, a notebook and a debug run on the same machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

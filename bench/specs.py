@@ -1,0 +1,145 @@
+"""What a run is: a frozen spec, everything it resolves to, and the id that follows from that."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.contracts import BenchError, digest
+
+SCHEMA = 1  # of the run folder; a folder of another schema is refused, never guessed at
+PROTOCOLS = ("zero_shot", "few_shot", "cross_subject")
+BANK_CONTROLS = ("none", "shuffled")
+SAMPLINGS = ("segment_centre",)
+DECODERS = ("pyav",)
+PRECISIONS = ("float32",)
+
+Pairs = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSpec:
+    """Which frames of a video are looked at. `num_frames` None means the backbone's own number."""
+
+    num_frames: int | None = None
+    sampling: str = "segment_centre"
+    decoder: str = "pyav"
+
+    def __post_init__(self) -> None:
+        if self.num_frames is not None and self.num_frames < 1:
+            raise BenchError(f"num_frames is {self.num_frames}; it is at least 1")
+        _one_of("sampling", self.sampling, SAMPLINGS)
+        _one_of("decoder", self.decoder, DECODERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One number in a table: one method on one backbone, one data set, one protocol, one seed.
+
+    `root` and `dataset_options` say where the data lies; they reach the run id only through the digest of the rows found there.
+    `config` holds the method's fields that differ from its defaults. `bank_control` "shuffled" deals the statements of the bank to
+    other classes, by `seed`.
+    """
+
+    dataset: str
+    backbone: str
+    method: str
+    protocol: str = "zero_shot"
+    shots: int | None = None
+    split: str = "1"
+    seed: int = 1
+    config: Pairs = ()
+    bank: str | None = None
+    bank_control: str = "none"
+    frames: FrameSpec = field(default_factory=FrameSpec)
+    precision: str = "float32"
+    limit: int | None = None
+    root: str | None = None
+    dataset_options: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        _one_of("protocol", self.protocol, PROTOCOLS)
+        _one_of("bank_control", self.bank_control, BANK_CONTROLS)
+        _one_of("precision", self.precision, PRECISIONS)
+        if (self.shots is not None) != (self.protocol == "few_shot"):
+            raise BenchError(
+                f"shots is {self.shots} under the protocol {self.protocol}; few_shot needs it, the others take none"
+            )
+        if self.shots is not None and self.shots < 1:
+            raise BenchError(f"shots is {self.shots}; it is at least 1")
+        object.__setattr__(self, "config", as_pairs(self.config))
+        object.__setattr__(self, "dataset_options", as_pairs(self.dataset_options))
+
+    @property
+    def data_key(self) -> tuple[Any, ...]:
+        """Runs that share it share a manifest."""
+        return (self.dataset, self.root, self.dataset_options, self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRun:
+    """A spec with everything that can change its number made explicit. Never host, paths or workers."""
+
+    spec: RunSpec
+    manifest: str  # digest of the rows
+    adapter: str  # fingerprint of the backbone, its weights and its transform
+    num_frames: int
+    bank: str | None  # digest of the statements the method is shown, after the control
+    config: Pairs  # the method's config, whole
+    versions: tuple[tuple[str, int], ...]  # VERSION of each plug-in and of the protocol
+
+    @property
+    def run_id(self) -> str:
+        """12 hex characters; the same id is the same run."""
+        return digest(self.identity(), 12)
+
+    def identity(self) -> dict[str, Any]:
+        """What the id is a hash of."""
+        spec = self.spec
+        return {
+            "schema": SCHEMA,
+            "dataset": spec.dataset,
+            "manifest": self.manifest,
+            "backbone": spec.backbone,
+            "adapter": self.adapter,
+            "frames": [self.num_frames, spec.frames.sampling, spec.frames.decoder],
+            "precision": spec.precision,
+            "protocol": [spec.protocol, spec.shots, spec.split, spec.seed],
+            "method": spec.method,
+            "config": [list(pair) for pair in self.config],
+            "bank": [self.bank, spec.bank_control if self.bank else None],
+            "versions": [list(pair) for pair in self.versions],
+        }
+
+
+def as_pairs(values: Mapping[str, Any] | Pairs) -> Pairs:
+    """Sorted (name, value) pairs; lists become tuples so that a spec can be hashed and compared."""
+    items = values.items() if isinstance(values, Mapping) else values
+    return tuple(sorted((str(k), tuple(v) if isinstance(v, list) else v) for k, v in items))
+
+
+def to_dict(spec: RunSpec) -> dict[str, Any]:
+    """JSON-able form; `from_dict` reads it back."""
+    out = dataclasses.asdict(spec)
+    out["config"] = dict(spec.config)
+    out["dataset_options"] = dict(spec.dataset_options)
+    return out
+
+
+def from_dict(values: Mapping[str, Any]) -> RunSpec:
+    """Read a spec. Raises BenchError with every unknown field named at once."""
+    valid = [f.name for f in dataclasses.fields(RunSpec)]
+    unknown = sorted(set(values) - set(valid))
+    if unknown:
+        raise BenchError(f"a run spec has no field {', '.join(unknown)}; its fields are {', '.join(valid)}")
+    values = dict(values)
+    if isinstance(values.get("frames"), Mapping):
+        values["frames"] = FrameSpec(**values["frames"])
+    return RunSpec(**values)
+
+
+def _one_of(what: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise BenchError(f"unknown {what} {value!r}; it is one of {', '.join(valid)}")

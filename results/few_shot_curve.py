@@ -1,0 +1,136 @@
+"""How accuracy grows with the number of training videos a class: one figure a data set, one panel a backbone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from bench.contracts import Artifact
+from results import _plots, _tables
+from results._data import COLUMN, ROW, TOY_SCALE, Judge, column_name, load_runs, protocol_name, row_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+
+    from bench.contracts import ResultsView
+
+TITLE = "Few-shot curve"
+
+
+def render(results: ResultsView) -> Iterator[Artifact]:
+    """`few-shot-<data set>` as PNG, PDF and CSV; data sets without few-shot runs are named in `few-shot.md`."""
+    runs = load_runs(results)
+    judge = Judge(results)
+    bare = []
+    for dataset, part in runs.groupby("dataset", sort=False):
+        frame = _points(part, judge)
+        if not (frame["shots"] > 0).any():
+            bare.append(str(dataset))
+            continue
+        file_name = f"few-shot-{_tables.slug(str(dataset))}"
+        yield from _draw(frame, part, file_name, f"{TITLE}: {dataset}")
+        yield Artifact(f"{file_name}.csv", frame.to_csv(index=False, lineterminator="\n"), f"{TITLE}: {dataset}")
+    if runs.empty or bare:
+        why = f"no few-shot runs: {', '.join(bare)}" if bare else "there are no runs yet"
+        yield Artifact("few-shot.md", f"## {TITLE}\n\nNothing to draw: {_tables.escape_markdown(why)}.\n", TITLE)
+
+
+def _points(runs: pd.DataFrame, judge: Judge) -> pd.DataFrame:
+    """One row a point or horizontal line (shots 0), with or without a number: share in [0, 1], bounds, problems."""
+    names = row_names(runs)
+    numbers = ["status", "top1", "low", "high", "interval_over", "num_runs", "problems"]
+    points: list[dict[str, Any]] = []
+    drawn = runs[(runs["shots"] > 0) | (runs["protocol"] == "zero_shot")]
+    for key, part in drawn.groupby([*COLUMN, *ROW], sort=False):
+        summary = judge.summary(part)
+        column, row = key[: len(COLUMN)], tuple(key[len(COLUMN) :])
+        point: dict[str, Any] = {"backbone": column_name(column), "shown_as": names[row]}
+        point |= {"shots": int(part["shots"].iloc[0]), "status": summary.status, "top1": summary.top1}
+        if summary.interval is not None:
+            half = summary.interval.half_width
+            point |= {"low": summary.top1 - half, "high": summary.top1 + half, "interval_over": summary.interval.over}
+        points.append({**point, "num_runs": len(summary.runs), "problems": "; ".join(summary.problems)})
+    return pd.DataFrame(points, columns=["backbone", "shown_as", "shots", *numbers])
+
+
+def _draw(frame: pd.DataFrame, runs: pd.DataFrame, file_name: str, title: str) -> Iterator[Artifact]:
+    few = frame[frame["shots"] > 0]
+    lines, levels = list(few["shown_as"].unique()), list(frame.loc[frame["shots"] == 0, "shown_as"].unique())
+    backbones = sorted(few["backbone"].unique())
+    small = _note(frame[frame["backbone"].isin(backbones)], runs)
+    without = sorted(set(frame["backbone"]) - set(backbones))
+    small += f" Without few-shot runs, so not shown: {', '.join(without)}." if without else ""
+    with _plots.style():
+        palette = _plots.colours(len(lines) + len(levels))
+        looks: dict[str, dict[str, Any]] = {}
+        for i, name in enumerate(lines):
+            looks[name] = {"color": palette[i], "marker": _plots.MARKERS[i % len(_plots.MARKERS)]}
+        handles = [Line2D([], [], label=_plots.name(name), **looks[name]) for name in lines]
+        for i, name in enumerate(levels):
+            dash = _plots.DASHES[i % len(_plots.DASHES)]
+            level: dict[str, Any] = {"color": palette[len(lines) + i], "linestyle": dash, "linewidth": 0.9}
+            looks[f"zero-shot: {name}"] = level
+            handles.append(Line2D([], [], label=_plots.name(name), **level))
+        handles.append(Line2D([], [], label="chance", color="black", linestyle=":", linewidth=0.9))
+        figure, axes = _plots.panels(
+            len(backbones), 1.55, _plots.legend_height_in(handles) + _plots.note_height_in(small)
+        )
+        for ax, backbone in zip(axes, backbones, strict=True):
+            of_backbone = runs[[column_name(c) == backbone for c in runs[COLUMN].itertuples(index=False)]]
+            for count in of_backbone["num_classes"].dropna().unique():
+                ax.axhline(100 / count, color="black", linestyle=":", linewidth=0.9)
+            _panel(ax, frame[frame["backbone"] == backbone], looks)
+            ax.set_title(_plots.name(backbone, 26))
+            ax.set_xticks(sorted(few["shots"].unique()), [str(k) for k in sorted(few["shots"].unique())])
+        for ax in axes[-2:]:
+            ax.set_xlabel("training videos a class (K)")
+        for ax in axes[::2]:
+            ax.set_ylabel("top-1 (%)")
+        _plots.legend(figure, handles)
+        _plots.note(figure, small)
+        yield from _plots.artifacts(figure, file_name, title)
+
+
+def _panel(ax: Axes, frame: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
+    """Curves with bands and horizontal lines of one backbone, in percent."""
+    ax.set_xscale("log", base=2)
+    ax.minorticks_off()
+    ax.set_ylim(0, 100)
+    for name, part in frame.groupby("shown_as", sort=False):
+        for value in part.loc[part["shots"] == 0, "top1"].dropna():
+            ax.axhline(100 * value, **looks[f"zero-shot: {name}"])
+        points = part[part["shots"] > 0].dropna(subset=["top1"]).sort_values("shots")
+        if points.empty:
+            continue
+        look, shots = looks[str(name)], points["shots"].to_numpy(dtype=float)
+        ax.fill_between(
+            shots,
+            100 * points["low"].to_numpy(float),
+            100 * points["high"].to_numpy(float),
+            color=look["color"],
+            alpha=0.16,
+            linewidth=0,
+        )
+        ax.plot(shots, 100 * points["top1"].to_numpy(float), **look)
+
+
+def _note(frame: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """The small print: what the bands are, what is missing, and what the numbers do not mean."""
+    few = frame[frame["shots"] > 0]
+    overs = [over for over in few["interval_over"].dropna().unique() if "no interval" not in over]
+    bare = "No bands: one run a point." if few["top1"].notna().any() else "No few-shot run is complete."
+    told = [f"Bands: 95 % intervals over {'; '.join(overs)}." if overs else bare]
+    alone = few[(few["status"] == "complete") & few["high"].isna()]
+    if overs and len(alone):
+        told.append("Without a band: one run.")
+    gaps = frame[(frame["status"] != "complete") | (frame["problems"] != "")]
+    for point in gaps.to_dict("records"):
+        where = protocol_name("few_shot", point["shots"]) if point["shots"] else "zero-shot"
+        told.append(f"{point['backbone']}, {point['shown_as']}, {where}: {_plots.short(point['problems'])}.")
+    if runs["toy_scale"].any():
+        told.append(f"{TOY_SCALE[0].upper()}{TOY_SCALE[1:]}.")
+    return " ".join(told)

@@ -1,0 +1,89 @@
+"""What the sweeps share: a data set's replicates, and specs with the user's choice filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bench.specs import RunSpec
+
+if TYPE_CHECKING:
+    from bench.contracts import Choice
+
+NUM_SHUFFLES = 10  # one permutation of C classes has about one fixed point: a single shuffle says little
+LEARNT = ("linear_probe", "coop", "knowledge_prompt")
+SOURCES = ("class_names", "templates", "descriptions")
+
+
+def replicates(choice: Choice) -> Iterator[tuple[int, str]]:
+    """(seed, split): the replicate r is seed r, on published split or fold r where the data set has several."""
+    for seed in choice.seeds or choice.dataset.replicates:
+        yield seed, str(seed) if choice.dataset.split_per_seed else "1"
+
+
+def spec(choice: Choice, **fields: Any) -> RunSpec:
+    """A spec on the chosen data set."""
+    return RunSpec(
+        dataset=choice.dataset.name,
+        root=choice.root,
+        dataset_options=choice.options,
+        limit=choice.limit,
+        bank=choice.bank,
+        **fields,
+    )
+
+
+def wanted(choice: Choice, method: str) -> bool:
+    return choice.methods is None or method in choice.methods
+
+
+def zero_shot(choice: Choice, backbone: str) -> Iterator[RunSpec]:
+    """Class names, templates, descriptions, and the same descriptions dealt to the wrong classes, in several deals."""
+    if not wanted(choice, "zero_shot"):
+        return
+    rounds = list(replicates(choice)) if choice.dataset.split_per_seed else [(1, "1")]
+    for source in SOURCES:
+        if source == "descriptions" and not choice.has_knowledge:
+            continue
+        for seed, split in rounds:
+            yield spec(choice, backbone=backbone, method="zero_shot", config={"text": source}, seed=seed, split=split)
+    if not choice.has_knowledge:
+        return
+    for shuffle in range(1, NUM_SHUFFLES + 1):
+        split = rounds[(shuffle - 1) % len(rounds)][1]
+        config = {"text": "descriptions"}
+        yield spec(
+            choice,
+            backbone=backbone,
+            method="zero_shot",
+            config=config,
+            bank_control="shuffled",
+            seed=shuffle,
+            split=split,
+        )
+
+
+def few_shot(choice: Choice, backbone: str) -> Iterator[RunSpec]:
+    """Every learnt method at every number of shots, all replicates."""
+    for method in LEARNT:
+        if not wanted(choice, method) or (method == "knowledge_prompt" and not choice.has_knowledge):
+            continue
+        for shots in choice.shots or choice.dataset.shots:
+            for seed, split in replicates(choice):
+                yield spec(
+                    choice,
+                    backbone=backbone,
+                    method=method,
+                    protocol="few_shot",
+                    shots=shots,
+                    seed=seed,
+                    split=split,
+                )
+
+
+def majority(choice: Choice, backbone: str) -> Iterator[RunSpec]:
+    """The floor: the most frequent class of all training videos."""
+    if wanted(choice, "majority"):
+        rounds = list(replicates(choice)) if choice.dataset.split_per_seed else [(1, "1")]
+        for seed, split in rounds:
+            yield spec(choice, backbone=backbone, method="majority", protocol="cross_subject", seed=seed, split=split)

@@ -1,0 +1,23 @@
+"""One short run of each kind, one seed: whether everything works, not how well. Under a minute on the toy set with LIMIT=8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sweeps import _common
+
+if TYPE_CHECKING:
+    from bench.contracts import Choice
+    from bench.specs import RunSpec
+
+
+def runs(choice: Choice) -> Iterator[RunSpec]:
+    """The specs of this sweep for what the user chose."""
+    seeds, shots = choice.seeds or choice.dataset.replicates, choice.shots or choice.dataset.shots
+    one = replace(choice, seeds=seeds[:1], shots=shots[:1])
+    for backbone in one.backbones:
+        yield from _common.majority(one, backbone)
+        yield from (s for s in _common.zero_shot(one, backbone) if s.seed == seeds[0])
+        yield from _common.few_shot(one, backbone)

@@ -1,0 +1,42 @@
+"""Every sweep yields distinct, valid specs for every data set, without torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bench import plugins
+from bench.contracts import Choice
+
+
+@pytest.mark.parametrize("dataset", plugins.names("datasets"))
+@pytest.mark.parametrize("name", plugins.names("sweeps"))
+def test_sweeps_yield_distinct_specs(name, dataset):
+    facts = plugins.find("datasets", dataset).DATASET
+    choice = Choice(dataset=facts, backbones=("tiny-clip", "tiny-siglip"))
+    specs = list(plugins.find("sweeps", name).runs(choice))
+    assert specs and len(set(specs)) == len(specs)
+    for spec in specs:
+        plugins.find("methods", spec.method)
+        assert spec.dataset == dataset
+        assert spec.shots is None or spec.shots in facts.shots
+        assert facts.bank is not None or spec.method != "knowledge_prompt"
+
+
+@pytest.mark.parametrize("name", plugins.names("sweeps"))
+def test_the_choice_narrows(name):
+    facts = plugins.find("datasets", "toy").DATASET
+    choice = Choice(dataset=facts, backbones=("tiny-clip",), methods=("coop",), seeds=(2,), shots=(4,), limit=9)
+    for spec in plugins.find("sweeps", name).runs(choice):
+        assert (spec.backbone, spec.method, spec.seed, spec.shots, spec.limit) == ("tiny-clip", "coop", 2, 4, 9)
+
+
+def test_sweeps_and_datasets_need_no_torch():
+    code = (
+        "import sys; from bench import plugins\n"
+        "for kind in ('sweeps', 'datasets'):\n"
+        "    for name in plugins.names(kind): plugins.find(kind, name)\n"
+        "assert plugins.names('adapters')\n"
+        "assert not {'torch', 'open_clip', 'transformers'} & set(sys.modules), 'torch came in'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=plugins.ROOT)

@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, top_k_accuracy_score
+
+from bench.contracts import BenchError
+from bench.metrics import compute
+
+
+def random_scores(num=200, classes=9, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(num, classes)).astype(np.float32) * 3, rng.integers(0, classes, num)
+
+
+def test_against_scikit_learn():
+    logits, labels = random_scores()
+    predicted, classes = logits.argmax(axis=1), range(9)
+    scores = compute(logits, labels)
+    assert set(scores) == {"top1", "top5", "mean_class_accuracy", "macro_f1", "nll", "ece"}
+    assert scores["top1"] == pytest.approx(accuracy_score(labels, predicted))
+    assert scores["top5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=classes))
+    assert scores["mean_class_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert scores["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
+    probabilities = softmax(logits.astype(np.float64), axis=1)
+    assert scores["nll"] == pytest.approx(log_loss(labels, probabilities, labels=classes))
+    assert all(type(value) is float for value in scores.values())
+
+
+def test_by_hand():
+    logits = np.log(np.array([[0.9, 0.1], [0.7, 0.3], [0.3, 0.7], [0.1, 0.9]], dtype=np.float32))
+    scores = compute(logits, np.array([0, 1, 1, 1]))  # right, wrong, right, right
+    assert scores["top1"] == 0.75
+    assert "top5" not in scores
+    assert scores["mean_class_accuracy"] == pytest.approx((1 + 2 / 3) / 2)
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert scores["nll"] == pytest.approx(-np.log([0.9, 0.3, 0.7, 0.9]).mean(), rel=1e-6)
+    # one bin holds .9 twice (both right: a gap of .1), another .7 twice (one right: a gap of .2)
+    assert scores["ece"] == pytest.approx((2 * 0.1 + 2 * 0.2) / 4, abs=1e-6)
+
+
+def test_five_classes_have_no_top5_and_six_do():
+    assert "top5" not in compute(*random_scores(classes=5))
+    assert "top5" in compute(*random_scores(classes=6))
+
+
+def test_a_class_that_never_occurs_does_not_count_in_the_mean_recall():
+    logits = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
+    assert compute(logits, np.array([0, 0, 1, 1]))["mean_class_accuracy"] == pytest.approx(0.75)
+
+
+def test_ties_go_to_the_first_class_in_top1_and_top5_alike():
+    scores = compute(np.zeros((2, 8), dtype=np.float32), np.array([0, 5]))
+    assert scores["top1"] == scores["top5"] == 0.5
+
+
+def test_certain_and_right_costs_nothing_and_huge_logits_stay_finite():
+    logits = np.eye(7, dtype=np.float32) * 1e30
+    assert compute(logits, np.arange(7)) == pytest.approx(
+        {"top1": 1, "top5": 1, "mean_class_accuracy": 1, "macro_f1": 1, "nll": 0, "ece": 0}
+    )
+    assert math.isfinite(compute(logits, (np.arange(7) + 1) % 7)["nll"])
+
+
+def test_scores_stay_in_their_range():
+    for seed in range(5):
+        scores = compute(*random_scores(num=30, seed=seed))
+        assert scores.pop("nll") >= 0
+        assert all(0 <= value <= 1 for value in scores.values())
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "said"),
+    [
+        (np.zeros((0, 3)), np.zeros(0, int), "nothing to score"),
+        (np.array([[0.0, math.nan], [0.0, 1.0]]), np.array([0, 1]), "1 of 2 videos have NaN or infinite"),
+        (np.array([[0.0, math.inf]]), np.array([0]), "NaN or infinite"),
+        (np.zeros((2, 3)), np.array([0]), r"\(N, C\)"),
+        (np.zeros(3), np.array([0, 1, 2]), r"\(N, C\)"),
+        (np.zeros((1, 3)), np.array([3]), "labels span"),
+        (np.zeros((1, 3)), np.array([-1]), "labels span"),
+        (np.zeros((1, 3)), np.array([0.0]), "integers"),
+    ],
+)
+def test_bad_input_says_what_is_wrong(logits, labels, said):
+    with pytest.raises(BenchError, match=said):
+        compute(logits.astype(np.float32), labels)

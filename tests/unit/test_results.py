@@ -1,0 +1,332 @@
+import html.parser
+import io
+import math
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+from bench.contracts import Artifact
+from bench.plugins import ROOT
+from bench import _page
+from results import _data, _tables, ablation, few_shot_curve, leaderboard
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "100%_&",
+    r"put_on\textbf",
+    "a|b",
+    "two\nlines",
+    "*b* _i_ `c` [l](u) ~~s~~",
+    r"\| $x^2$ {#}",
+    "[0.5ex]",
+    "--",
+    "\x1b[31mred",
+]
+
+
+class FakeResults:
+    """Runs whose videos are right as asked for: `right` is a share for each of the groups."""
+
+    def __init__(self):
+        self.rows, self.tables = [], {}
+
+    def add(self, right=(0.5, 0.5, 0.5), status="complete", reason="", per_group=10, **facts):
+        run_id = f"{len(self.tables) + len(self.rows):012x}"
+        total = per_group * len(right)
+        base = {
+            **{"dataset": "toy", "backbone": "clip-tiny", "family": "clip", "toy_scale": True, "pretraining": "sticks"},
+            **{"method": "zero_shot", "label": "zero-shot, class names", "needs_train": False, "trainable": "none"},
+            **{"protocol": "zero_shot", "shots": pd.NA, "split": "test", "seed": 1, "text_source": "class_names"},
+            **{
+                "bank": "",
+                "bank_control": "none",
+                "num_frames": 8,
+                "num_views": 1,
+                "tuning_trials": 0,
+                "selection": "",
+            },
+            **{"num_classes": 10, "num_test": total, "num_failed": 0, "num_groups": len(right), "seconds": 1.0},
+            **{"selection": "", "group_kind": "subject", **facts, "run_id": run_id, "status": status, "reason": reason},
+        }
+        if status != "complete":
+            self.rows.append({**base, "metric": None, "value": None})
+            return run_id
+        correct = np.concatenate([np.arange(per_group) < round(share * per_group) for share in right])
+        groups = np.repeat([f"s{i}" for i in range(len(right))], per_group)
+        frame = pd.DataFrame({"video_id": [f"v{i}" for i in range(total)], "group": groups, "label": 0})
+        self.tables[run_id] = frame.assign(predicted=1 - correct.astype(int), correct=correct)
+        for metric, value in {"top1": correct.mean(), "nll": 1.0}.items():
+            self.rows.append({**base, "metric": metric, "value": value})
+        return run_id
+
+    @property
+    def scores(self):
+        frame = pd.DataFrame(self.rows)
+        return frame.astype({"shots": "Int64"}) if self.rows else frame
+
+    def predictions(self, run_id):
+        return self.tables[run_id]
+
+
+FEW = {"protocol": "few_shot", "shots": 4, "needs_train": True, "trainable": "prompt", "selection": "last step"}
+COOP = {**FEW, "method": "coop", "label": "CoOp", "text_source": ""}
+KNOWING = {"text_source": "descriptions", "bank": "toy", "label": "descriptions"}
+SHUFFLED = {**KNOWING, "bank_control": "shuffled", "label": "shuffled"}
+
+
+def cells(table):
+    """(protocol, method) -> the texts of its cells."""
+    return {(row[0].text, row[1].text): [c.text for c in row[3:]] for block in table.blocks for row in block}
+
+
+def only(results):
+    (table,) = leaderboard.tables(results)
+    return table
+
+
+def test_a_run_over_groups_and_seeds_over_seeds():
+    results = FakeResults()
+    results.add([0.4, 0.5, 0.6])
+    for seed, share in enumerate([0.4, 0.5, 0.6], start=1):
+        results.add([share] * 3, seed=seed, **COOP)
+    table = only(results)
+    width = f"{100 * 0.1 / math.sqrt(3) * 4.302653:.1f}"
+    assert cells(table)["zero-shot", "zero-shot, class names"] == [f"50.0 ± {width}"]
+    assert cells(table)["few-shot, K = 4", "CoOp"] == [f"50.0 ± {width} (3)"]
+    assert cells(table)["—", "chance (100 / C)"] == ["10.0"]
+    notes = "\n".join([*table.notes, *(text for _, text in table.footnotes)])
+    for said in ("3 subjects: other subjects", "3 seeds: other draws of shots", _data.TOY_SCALE, leaderboard.TOY_NAMES):
+        assert said in notes
+    assert "selection: last step; tuning trials: 0" in notes
+    assert "undecodable test videos, recorded and in no score: 0" in notes
+
+
+def test_replicates_on_overlapping_splits_are_pooled_by_group():
+    results = FakeResults()
+    for split, shares in (("1", [0.2, 0.4, 0.6]), ("2", [0.4, 0.6, 0.8])):
+        results.add(shares, seed=int(split), split=split, **COOP)
+    frame = only(results).frame
+    over = frame["interval_over"].dropna().item()
+    assert over == "3 subjects: other subjects (t, 2 degrees of freedom)"
+    assert frame["interval_mean"].dropna().item() == pytest.approx(0.5)
+
+
+def test_bold_is_the_best_and_what_no_test_tells_from_it():
+    results = FakeResults()
+    results.add([0.8, 0.9, 0.8, 0.9, 0.9], label="best")
+    results.add([0.8, 0.9, 0.9, 0.8, 0.8], label="tied")
+    results.add([0.1, 0.2, 0.2, 0.1, 0.3], label="far")
+    results.add([1, 1, 1, 1, 1], label="of other frames", num_frames=16)
+    table = only(results)
+    bold = {(row[1].text, i) for block in table.blocks for row in block for i, cell in enumerate(row[3:]) if cell.bold}
+    assert bold == {("best", 0), ("tied", 0), ("of other frames", 1)}
+
+
+def test_one_group_cannot_be_tested_and_the_table_says_so():
+    results = FakeResults()
+    results.add([0.8], label="best")
+    results.add([0.7], label="other")
+    table = only(results)
+    assert cells(table)["zero-shot", "best"] == ["80.0"]
+    said = [text for _, text in table.footnotes]
+    assert "1 subject: no interval over subjects" in said
+    assert "a tie with the best is not testable: one subject" in said
+
+
+def test_failed_inapplicable_missing_and_mixed_are_visible():
+    results = FakeResults()
+    results.add(seed=1, **COOP)
+    results.add(seed=2, status="failed", reason="out of\nmemory", **COOP)
+    results.add(seed=3, backbone="other", **COOP)
+    results.add(status="failed", reason="boom", label="broken")
+    results.add(status="n/a", reason="it has no text tower", label="impossible")
+    results.add(label="twice")
+    results.add(label="twice")
+    table = only(results)
+    found = cells(table)
+    assert found["zero-shot", "broken"] == ["failed", "—"]
+    assert found["zero-shot", "impossible"] == ["n/a", "—"]
+    assert found["zero-shot", "twice"] == ["mixed", "—"]
+    said = "\n".join(text for _, text in table.footnotes)
+    for text in (
+        "failed (seed 2): out of",
+        "failed: boom",
+        "n/a: it has no text tower",
+        "no run for seed 3",
+        "settings",
+    ):
+        assert text in said
+    assert "no run for seed 1 on split test, seed 2 on split test" in said
+    assert set(table.frame["status"].dropna()) == {"complete", "failed", "n/a", "mixed", "missing"}
+
+
+def test_two_banks_under_one_label_are_two_rows():
+    results = FakeResults()
+    results.add(**KNOWING)
+    results.add(**{**KNOWING, "bank": "other"})
+    assert {name for _, name in cells(only(results))} == {
+        "chance (100 / C)",
+        "descriptions (toy)",
+        "descriptions (other)",
+    }
+
+
+def test_the_csv_leads_back_to_the_runs_and_holds_shares():
+    results = FakeResults()
+    run_id = results.add([0.4, 0.5, 0.6])
+    frame = pd.read_csv(io.StringIO(_tables.csv(only(results))), dtype=str, keep_default_na=False)
+    row = frame[frame["run_ids"] == run_id].iloc[0]
+    assert float(row["top1"]) == 0.5
+    assert float(row["nll"]) == 1.0
+
+
+@pytest.mark.parametrize("render", [leaderboard.render, few_shot_curve.render, ablation.render])
+def test_no_run_and_no_complete_run_render_and_say_so(render):
+    texts = [a.content for a in render(FakeResults()) if a.name.endswith(".md")]
+    assert len(texts) == 1
+    assert "here are no runs yet" in texts[0]
+    failed = FakeResults()
+    failed.add(status="failed", reason="boom", **COOP)
+    failed.add(status="failed", reason="boom", **KNOWING)
+    assert list(render(failed))
+
+
+def test_figures_are_the_same_bytes_each_time_and_data_sets_without_points_are_named():
+    results = FakeResults()
+    for shots in (1, 16):
+        results.add(**{**COOP, "shots": shots, "label": "_hidden $x$ " + "long " * 12})
+    results.add(**KNOWING)
+    results.add(dataset="bare")
+    first, second = list(few_shot_curve.render(results)), list(few_shot_curve.render(results))
+    assert first == second
+    assert [a.name for a in first] == ["few-shot-toy.png", "few-shot-toy.pdf", "few-shot-toy.csv", "few-shot.md"]
+    assert "bare" in first[-1].content
+    assert list(ablation.render(results)) == list(ablation.render(results))
+
+
+def test_ablation_tests_descriptions_against_names_and_against_their_own_shuffles():
+    results = FakeResults()
+    results.add([0.1, 0.2, 0.1, 0.2])
+    results.add([0.8, 0.8, 0.7, 0.8], **KNOWING)
+    for seed in (1, 2):
+        results.add([0.1, 0.1, 0.2, 0.1], seed=seed, **SHUFFLED)
+    results.add([0.8, 0.8, 0.7, 0.8], backbone="other", **KNOWING)
+    found = {a.name: a.content for a in ablation.render(results)}
+    assert set(found) == {f"ablation-toy.{form}" for form in ("md", "csv", "tex", "html", "png", "pdf")}
+    frame = pd.read_csv(io.StringIO(found["ablation-toy.csv"]))
+    assert list(frame["difference"][:2]) == ["descriptions − class names", "descriptions − descriptions (shuffled)"]
+    assert frame["points"][0] == pytest.approx(0.625)
+    assert frame["points"][1] == pytest.approx(0.65)
+    assert frame["p_holm"][0] == pytest.approx(2 * frame["p_value"][[0, 1]].min(), rel=1) and frame["p_holm"][0] < 0.05
+    assert frame["p_value"][2:].isna().all()
+    assert "no run of one of the two" in found["ablation-toy.md"]
+
+
+def nasty_table():
+    rows = tuple((_tables.Cell(name), _tables.Cell(name, bold=True, marks=("a",))) for name in NASTY)
+    frame = pd.DataFrame({"name": NASTY})
+    return _tables.Table(
+        "nasty", NASTY[0], NASTY[1], (NASTY[2], NASTY[3]), (rows,), 1, frame, (NASTY[0],), (("a", NASTY[5]),)
+    )
+
+
+def test_markdown_shows_names_as_they_are_written():
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(_tables.markdown(nasty_table()))
+    inline = [t for i, t in enumerate(tokens) if t.type == "inline" and tokens[i - 1].type == "td_open"]
+    assert [[c.type for c in t.children] == ["text"] * len(t.children) for t in inline[::2]] == [True] * len(NASTY)
+    assert ["".join(c.content for c in t.children) for t in inline[::2]] == [_tables.plain(name) for name in NASTY]
+    assert all(t.children[1].type == "strong_open" for t in inline[1::2])
+
+
+def test_html_shows_names_as_they_are_written():
+    found, tags = [], []
+
+    class Reader(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            tags.append(tag)
+
+        def handle_data(self, data):
+            found.append(data)
+
+    Reader().feed(_tables.html(nasty_table()))
+    assert "script" not in tags
+    for name in NASTY:
+        assert found.count(_tables.plain(name)) >= 2
+
+
+def test_csv_keeps_names_unchanged():
+    back = pd.read_csv(io.StringIO(_tables.csv(nasty_table())), dtype=str, keep_default_na=False)
+    assert list(back["name"]) == NASTY
+
+
+def test_latex_has_its_structure_and_no_raw_special_character():
+    text = _tables.latex(nasty_table())
+    parts = (
+        r"\toprule",
+        r"\midrule",
+        r"\bottomrule",
+        r"\begin{tabular}",
+        r"\end{tabular}",
+        r"\caption{",
+        r"\label{tab:nasty}",
+    )
+    assert [text.count(part) for part in parts] == [1] * len(parts)
+    bare = re.sub(r"\\[{}$&%#_]", "", text.split("\n", 1)[1])
+    assert bare.count("{") == bare.count("}")
+    rows = [line for line in bare.split("\\midrule\n")[1].split("\\bottomrule")[0].splitlines()]
+    assert [row.count("&") for row in rows] == [1] * len(NASTY)
+    assert all(row.endswith(r" \\") and row[0] not in "[*" for row in rows)
+    assert "%" not in "".join(rows)
+    assert _tables.escape_latex("CLIP ViT-B-16 -- $") == r"CLIP ViT-B-16 {-}{-} \$"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    packages = r"\usepackage[T1]{fontenc}\usepackage{booktabs}\usepackage{graphicx}"
+    empty = _tables.empty("none", "Nothing", ("A", "B"), "There are no runs yet.")
+    body = _tables.latex(nasty_table()) + _tables.latex(empty)
+    (tmp_path / "t.tex").write_text(rf"\documentclass{{article}}{packages}\begin{{document}}{body}\end{{document}}")
+    command = ["pdflatex", "-draftmode", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_file_names_are_safe_and_distinct():
+    names = ["toy", "../x", "a/b", "a b", "a-b", "", ".", "ü", "<script>"]
+    slugs = [_tables.slug(name) for name in names]
+    assert slugs[0] == "toy"
+    assert len(set(slugs)) == len(names)
+    for slug in slugs:
+        Artifact(f"leaderboard-{slug}.md", "")
+
+
+def test_a_nasty_data_set_method_and_backbone_render_everywhere():
+    results = FakeResults()
+    for name in NASTY[:3]:
+        results.add(dataset=name, backbone=name, label=name, reason=name)
+        results.add(dataset=name, backbone=name, **{**COOP, "label": name})
+    found = [a for plugin in (leaderboard, few_shot_curve, ablation) for a in plugin.render(results)]
+    assert len({a.name for a in found}) == len(found)
+    page = _page.index_html(found)
+    assert "<script" not in page
+    assert page.count("data:image/png;base64,") == 6
+    assert leaderboard.text(results).count("## Leaderboard") == 3
+
+
+def test_the_page_of_nothing_and_of_text_alone():
+    assert "nothing to show" in _page.index_html([])
+    page = _page.index_html([Artifact("few-shot.md", "<b>why</b>", "<i>")])
+    assert "&lt;b&gt;why" in page
+    assert "<i>" not in page
+
+
+def test_results_do_not_import_torch():
+    code = "import sys, results.leaderboard, results.few_shot_curve, results.ablation, bench._page; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"torch", "adapters", "baselines"} & set(done.stdout.split())

@@ -1,0 +1,177 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats as scipy_stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW
+
+from bench.contracts import BenchError
+from bench.stats import holm, mcnemar_exact, over_groups, over_seeds, paired_over_groups
+
+
+def grouped(num_groups=6, per=5, seed=0):
+    rng = np.random.default_rng(seed)
+    groups = np.repeat([f"s{i}" for i in range(num_groups)], per)
+    return rng.random(len(groups)) < 0.7, rng.random(len(groups)) < 0.5, groups
+
+
+def test_over_seeds_by_hand():
+    # mean .5, standard deviation .1, t(.975, 2) = 4.3027: half width .1 / sqrt(3) * 4.3027
+    interval = over_seeds([0.4, 0.5, 0.6])
+    assert interval.mean == pytest.approx(0.5)
+    assert interval.half_width == pytest.approx(0.1 / math.sqrt(3) * 4.302652729911275)
+    assert (interval.num, interval.over) == (3, "3 seeds: other draws of shots and initialisation")
+
+
+def test_over_seeds_against_statsmodels():
+    values = np.random.default_rng(1).random(7)
+    interval = over_seeds(list(values), "other shuffles")
+    assert (interval.low, interval.high) == pytest.approx(DescrStatsW(values).tconfint_mean())
+    assert interval.over == "7 seeds: other shuffles"
+
+
+def test_one_seed_has_no_interval_and_says_so():
+    interval = over_seeds([0.5])
+    assert interval.mean == 0.5
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+    assert interval.over == "1 seed: no interval"
+
+
+def test_seeds_that_agree_have_no_width_and_no_warning():
+    interval = over_seeds([0.1 + 0.2, 0.3, 0.3])
+    assert (interval.low, interval.high) == pytest.approx((0.3, 0.3))
+    assert "no certainty" in interval.over
+
+
+def test_over_groups_is_t_on_group_means():
+    correct, _, groups = grouped()
+    means = pd.Series(correct.astype(float)).groupby(groups).mean()
+    interval = over_groups(correct, groups, "subject")
+    assert interval.mean == pytest.approx(means.mean())
+    assert (interval.low, interval.high) == pytest.approx(DescrStatsW(means).tconfint_mean())
+    assert interval.over == "6 subjects: other subjects (t, 5 degrees of freedom)"
+
+
+def test_over_groups_by_hand_with_unequal_groups():
+    # means 1 and .5 of two groups: mean .75, standard error .25, t(.975, 1) = 12.706
+    interval = over_groups([1, 0, 1, 1, 1], ["b", "a", "a", "b", "b"])
+    assert interval.mean == pytest.approx(0.75)
+    assert interval.half_width == pytest.approx(0.25 * 12.706204736432095)
+    assert "1 degree of freedom)" in interval.over
+
+
+def test_one_group_has_no_interval_and_all_right_has_no_width():
+    alone = over_groups([1, 0], ["a", "a"], "subject")
+    assert math.isnan(alone.half_width)
+    assert alone.over == "1 subject: no interval over subjects"
+    perfect = over_groups([1, 1, 1], [1, 2, 3])
+    assert (perfect.low, perfect.high) == (1, 1)
+    assert "no certainty" in perfect.over
+
+
+def test_paired_against_scipy():
+    a, b, groups = grouped()
+    frame = pd.DataFrame({"a": a, "b": b}).astype(float).groupby(groups).mean()
+    test, expected = paired_over_groups(a, b, groups, "subject"), scipy_stats.ttest_rel(frame["a"], frame["b"])
+    assert test.p_value == pytest.approx(expected.pvalue)
+    assert (test.low, test.high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert test.difference == pytest.approx((frame["a"] - frame["b"]).mean())
+    assert (test.num_groups, test.test) == (6, "paired t over 6 subjects, 5 degrees of freedom")
+
+
+def test_paired_edges_are_honest_and_silent():
+    same = paired_over_groups([1, 0, 1], [1, 0, 1], ["a", "b", "c"])
+    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+    alone = paired_over_groups([1, 0], [0, 0], ["a", "a"], "subject")
+    assert alone.difference == 0.5
+    assert math.isnan(alone.p_value)
+    assert alone.test == "not testable: one subject"
+    constant = paired_over_groups([1, 1, 1, 1, 1], [0, 0, 0, 0, 0], list("abcde"))
+    assert constant.p_value == pytest.approx(2 / 2**5)
+    assert "sign flips" in constant.test
+
+
+def test_wins_and_losses_that_cancel_within_groups_are_no_difference():
+    test = paired_over_groups([1, 0, 1, 0], [0, 1, 0, 1], ["a", "a", "b", "b"])
+    assert (test.difference, test.p_value) == (0, 1)
+
+
+def test_mcnemar_against_statsmodels_and_by_hand():
+    a, b, _ = grouped(num_groups=20)
+    table = [[int((a & b).sum()), int((a & ~b).sum())], [int((~a & b).sum()), int((~a & ~b).sum())]]
+    test = mcnemar_exact(a, b)
+    assert test.p_value == pytest.approx(mcnemar(table, exact=True).pvalue)
+    assert test.difference == pytest.approx(a.mean() - b.mean())
+    assert test.num_groups == 100
+    assert mcnemar_exact([1] * 5 + [0], [0] * 6).p_value == pytest.approx(2 / 2**5)
+
+
+@pytest.mark.parametrize("wins", range(21))
+def test_mcnemar_interval_leaves_out_zero_just_where_it_is_significant(wins):
+    a = np.array([1] * wins + [0] * (20 - wins) + [1] * 30)
+    test = mcnemar_exact(a, np.array([0] * wins + [1] * (20 - wins) + [1] * 30))
+    assert (test.p_value < 0.05) == (not test.low <= 0 <= test.high)
+    assert test.low <= test.difference <= test.high
+
+
+def test_mcnemar_without_discordant_videos_and_with_shares():
+    same = mcnemar_exact([1, 0], [1, 0])
+    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+    with pytest.raises(BenchError, match="paired_over_groups"):
+        mcnemar_exact([0.5], [1])
+
+
+def test_holm_by_hand():
+    # .01 * 4, .03 * 3 (.04 * 2 is smaller than what came before it, so it takes that), .5 * 1
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([]) == []
+    assert holm([1.0, 0.9]) == pytest.approx([1, 1])
+
+
+def test_holm_against_statsmodels():
+    p_values = np.random.default_rng(2).random(30) ** 3
+    assert holm(list(p_values)) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+def test_holm_passes_what_cannot_be_tested():
+    corrected = holm([math.nan, 0.02, 0.03])
+    assert math.isnan(corrected[0])
+    assert corrected[1:] == pytest.approx([0.04, 0.04])
+    assert math.isnan(holm([math.nan])[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: over_seeds([]), "at least one"),
+        (lambda: over_seeds([0.1, math.nan]), "NaN"),
+        (lambda: over_groups([1, 0], ["a"]), "one group a video"),
+        (lambda: over_groups([1, 0], ["a", None]), "1 videos have no group"),
+        (lambda: over_groups([1, 0], ["a", math.nan]), "1 videos have no group"),
+        (lambda: paired_over_groups([1], [1, 0], ["a"]), "same videos"),
+        (lambda: holm([1.5]), r"\[0, 1\]"),
+    ],
+)
+def test_bad_input_says_what_is_wrong(call, said):
+    with pytest.raises(BenchError, match=said):
+        call()
+
+
+def test_the_group_interval_covers_and_the_group_test_holds_its_level():
+    rng = np.random.default_rng(3)
+    covered = rejected = rejected_mcnemar = 0
+    for _ in range(400):
+        group_means = np.clip(rng.normal(0.6, 0.12, (2, 8)), 0, 1)  # a true null: both methods differ by group only
+        groups = np.repeat(np.arange(8), 30)
+        a, b = (rng.random(240) < means[groups] for means in group_means)
+        interval = over_groups(a, groups)
+        covered += interval.low <= 0.6 <= interval.high
+        rejected += paired_over_groups(a, b, groups).p_value < 0.05
+        rejected_mcnemar += mcnemar_exact(a, b).p_value < 0.05
+    assert 0.92 <= covered / 400 <= 0.98
+    assert rejected / 400 <= 0.08
+    assert rejected_mcnemar / 400 > 0.13  # why videos of one subject are not taken for independent
