@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup bench test check format lint types imports perf tables plots pins clean FORCE
 
-WHERE := local#           debug | local | slurm
+WHERE := local#           debug (one process) | local (one worker a core)
 SWEEP := leaderboard#     a file in sweeps/
 DATASET := toy#           a file in bench/datasets/
 ROOT :=#                  where the data set lies on disk
@@ -10,6 +10,8 @@ OPTIONS :=#               its options: OPTIONS="key=value key=value"
 BACKBONES :=#             a,b: only these (METHODS=, SEEDS= the same way)
 METHODS :=
 SEEDS :=
+SHOTS :=
+BANK :=#                  a knowledge bank (name or .json file) in place of the data set's own
 LIMIT :=#                 at most so many videos a class
 PYTHON :=#                an existing environment's python instead of .venv; its torch stays as it is
 TORCH :=#                 another torch build: TORCH="torch==2.11.0 torchvision==0.26.0" or wheel files
@@ -20,7 +22,7 @@ STAMP := $(if $(PYTHON),.setup/$(shell printf '%s' '$(PYTHON)' | cksum | cut -d'
 BASE = $(or $(shell command -v python3),$(PYTHON))
 RUN = --where '$(strip $(WHERE))' --sweep '$(strip $(SWEEP))' --dataset '$(strip $(DATASET))' $(if $(ROOT),--root '$(ROOT)') \
       $(foreach o,$(OPTIONS),--option '$(o)') $(if $(BACKBONES),--backbones '$(BACKBONES)') $(if $(METHODS),--methods '$(METHODS)') \
-      $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(LIMIT),--limit '$(strip $(LIMIT))')
+      $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(SHOTS),--shots '$(SHOTS)') $(if $(BANK),--bank '$(BANK)') $(if $(LIMIT),--limit '$(strip $(LIMIT))')
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import plugins, store
+from bench import _progress, plugins, store
 from bench._files import bench_home
 from bench._inside import check_packages
 from bench.contracts import BenchError, Choice
@@ -19,7 +19,8 @@ from bench.contracts import BenchError, Choice
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__, rich_markup_mode=None
 )
-out, err = Console(highlight=False, markup=False), Console(stderr=True, highlight=False, markup=False)
+out = Console(highlight=False, markup=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 Names = Annotated[str | None, typer.Option(help="Comma-separated names.")]
 
@@ -82,8 +83,8 @@ def run(
         raise BenchError(f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots")
     from bench.planning import plan
 
-    with out.status("reading the data set and planning"):
-        planned = plan(specs, home, _report_progress)
+    with _progress.bars() as display:
+        planned = plan(specs, home, _progress.reporter(display))
     complete = sum(store.is_complete(home, r.run_id) for r in planned)
     out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
     if dry_run:
@@ -286,11 +287,6 @@ def _numbers(what: str, text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in _split(text) or ()) or None
     except ValueError:
         raise BenchError(f"{what} takes whole numbers such as 1,2,3, not {text!r}") from None
-
-
-def _report_progress(what: str, done: int, total: int) -> None:
-    if done == total or done % 100 == 0:
-        out.print(f"{what}: {done} of {total}")
 
 
 def _show_report(home: Path, dataset: str) -> None:

@@ -11,15 +11,17 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bench import frames
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 64
 BATCH_VIDEOS = 16
-FORMAT = "2"
+FORMAT = "3"
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,11 @@ class FeatureStore:
         for shard in sorted(self.folder.glob("*.safetensors")):
             if shard.name in self._read:
                 continue
-            with safe_open(shard, framework="np") as f:
-                header = f.metadata()
-            for position, key in enumerate(json.loads(header["keys"])):
+            with _opened(shard, "np") as f:
+                header = json.loads(f.metadata()["rows"])
+            for position, key in enumerate(header["keys"]):
                 self._rows[key] = Row(shard, position)
-            for key, reason in json.loads(header["failed"]).items():
+            for key, reason in header["failed"].items():
                 self._rows[key] = Row(None, -1, reason)
             self._read.add(shard.name)
         return self._rows
@@ -138,7 +140,9 @@ class FeatureStore:
         path = self.folder / f"{digest([keys, sorted(failed)])}.safetensors"
         temporary = temporary_beside(path)
         try:
-            save_file(dict(tensors), temporary, metadata={"keys": json.dumps(keys), "failed": json.dumps(dict(failed))})
+            # One entry: safetensors writes several in an order of its own, and equal shards would differ.
+            rows = json.dumps({"keys": keys, "failed": dict(failed)})
+            save_file(dict(tensors), temporary, metadata={"rows": rows})
             with temporary.open("rb") as f:
                 os.fsync(f.fileno())
             temporary.replace(path)
@@ -169,7 +173,7 @@ class FeatureStore:
             by_shard.setdefault(shard, []).append(place)
         out: dict[str, torch.Tensor] = {}
         for shard, places in by_shard.items():
-            with safe_open(shard, framework="pt") as f:
+            with _opened(shard, "pt") as f:
                 at = torch.tensor([have[keys[kept[place]]].position for place in places])
                 for name in f.keys():  # noqa: SIM118 - not a dict
                     values = f.get_tensor(name)[at]
@@ -181,6 +185,18 @@ class FeatureStore:
                 f"none of the {len(positions)} videos can be decoded: {next(iter(failed.values()), 'no videos')}"
             )
         return Features(out.pop("frames"), out), kept, failed
+
+
+@contextmanager
+def _opened(shard: Path, framework: str) -> Iterator[Any]:
+    """A shard for reading. Raises BenchError where it is not what was once written, for the disk may fail or a copy break off."""
+    try:
+        with safe_open(shard, framework=framework) as f:  # type: ignore[no-untyped-call]
+            if "rows" not in (f.metadata() or {}):
+                raise KeyError("no list of rows")
+            yield f
+    except (SafetensorError, KeyError, IndexError, json.JSONDecodeError) as error:
+        raise BenchError(f"{shard} is damaged ({error}); delete it and run the same command again") from error
 
 
 @dataclass(frozen=True)
@@ -229,7 +245,8 @@ def _transformed(job: _Job, transform: Callable[[np.ndarray], torch.Tensor]) -> 
     try:
         video = frames.read(Path(row["path"]), job.num_frames, row["start_s"], row["end_s"], parse_box(row["box"]))
     except frames.UndecodableVideo as error:
-        return str(error)
+        # Without the name: a row is kept by content, which may lie under other names too.
+        return str(error).removeprefix(f"{Path(row['path']).name}: ")
     return transform(video)
 
 

@@ -5,6 +5,7 @@ Seeking gives wrong frames in files with B-frames and in many AVIs, and containe
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from bench.contracts import BenchError
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+INFRASTRUCTURE = frozenset(
+    {errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
+)
 DECODE_THREADS = 1  # one worker a core; more threads a file make workers fight
 
 
@@ -49,6 +53,7 @@ def read(
 
     Raises:
         UndecodableVideo: no such file, not a video, no frame in the window, or frames of changing size.
+        OSError: the disk or the network drive failed, or the file may not be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,7 +70,11 @@ def read(
             chosen, _ = _take(path, segment_centres(seen, num_frames), start_s, end_s)
     except UndecodableVideo:
         raise
-    except (av.FFmpegError, OSError, ValueError, IndexError, MemoryError) as error:
+    except OSError as error:
+        if error.errno in INFRASTRUCTURE:
+            raise  # the disk's fault, not the video's: to be tried again, not to be recorded
+        raise UndecodableVideo(f"{path.name}: {type(error).__name__}: {error}") from error
+    except (av.FFmpegError, ValueError, IndexError) as error:
         raise UndecodableVideo(f"{path.name}: {type(error).__name__}: {error}") from error
     if not chosen:
         window = "" if math.isnan(start_s) and math.isnan(end_s) else f" between {start_s} s and {end_s} s"

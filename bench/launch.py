@@ -10,21 +10,24 @@ import json
 import os
 import secrets
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import submitit
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bench import store
 from bench._files import write_atomic
 from bench._inside import ROOT, check_packages
+from bench._progress import bars
 from bench.contracts import BenchError
 from bench.planning import load_manifest, needs, resolved_from_dict, resolved_to_dict
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from bench.specs import ResolvedRun
 
 PLACES = ("debug", "local")
@@ -74,18 +77,23 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
         return Outcome(len(planned), before, 0, 0, 0, (), (), None)
     folder = home / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     count = workers or (1 if where == "debug" else os.cpu_count() or 1)
-    with _progress() as bar:
+    with bars() as bar:
         stored, tasks = _extraction_tasks(todo, home)
         _stage("features", tasks, folder, home, where, count, bar)
+        _raise_first(folder, "features", "features could not be computed")
         _stage("runs", [resolved_to_dict(r) for r in _longest_first(todo)], folder, home, where, count, bar)
+    errors = {e.get("run_id"): e["error"] for e in _results(folder, "runs") if "error" in e}
     failures: list[Failure] = []
     notes: list[Failure] = []
     for r in todo:
         if store.is_complete(home, r.run_id):
             continue
-        record = store.failure(home, r.run_id) or {"status": "lost", "reason": f"its worker died; logs under {folder}"}
+        record = store.failure(home, r.run_id) or {
+            "status": "lost",
+            "reason": errors.get(r.run_id) or f"its worker died; logs under {folder}",
+        }
         (notes if record["status"] == "n/a" else failures).append(Failure(r.run_id, record["status"], record["reason"]))
-    counts = [json.loads(p.read_text()) for p in (folder / "done").glob("features-*.json")]
+    counts = _results(folder, "features")
     return Outcome(
         complete=len(planned) - len(failures) - len(notes),
         before=before,
@@ -174,16 +182,17 @@ def work(folder: str, stage: str, round_number: int, tick: Callable[[], None] = 
         if _done(base, stage, number).is_file() or not _claim(base, f"{stage}-{round_number}-{number}"):
             continue
         result: dict[str, Any] = {}
-        if stage == "features":
-            done = runner.extract_rows(resolved_from_dict(task["run"]), task["positions"], home)
-            result = {"encoded": done.encoded, "failed": done.failed}
-        else:
-            resolved = resolved_from_dict(task)
-            try:
+        try:
+            if stage == "features":
+                done = runner.extract_rows(resolved_from_dict(task["run"]), task["positions"], home)
+                result = {"encoded": done.encoded, "failed": done.failed}
+            else:
+                resolved = resolved_from_dict(task)
+                result = {"run_id": resolved.run_id}
                 runner.execute(resolved, home)
-            except Exception as error:
-                # The run's folder holds the traceback; the others go on.
-                result = {"run_id": resolved.run_id, "error": f"{type(error).__name__}: {error}"}
+        except Exception as error:
+            # Recorded, a run's traceback in its own folder too; the other tasks go on.
+            result |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         write_atomic(_done(base, stage, number), json.dumps(result))
         tick()
 
@@ -207,19 +216,20 @@ def _finished(folder: Path, stage: str) -> int:
     return sum(1 for _ in (folder / "done").glob(f"{stage}-*.json"))
 
 
+def _results(folder: Path, stage: str) -> list[dict[str, Any]]:
+    return [json.loads(p.read_text()) for p in sorted((folder / "done").glob(f"{stage}-*.json"))]
+
+
+def _raise_first(folder: Path, stage: str, what: str) -> None:
+    """Stop where a task of a stage failed that everything after it needs."""
+    failed = [r for r in _results(folder, stage) if "error" in r]
+    if failed:
+        raise BenchError(
+            f"{what} ({len(failed)} shards): {failed[0]['error']}\n{failed[0]['traceback']}(logs: {folder})"
+        )
+
+
 def _gpus() -> int:
     import torch
 
     return min(1, torch.cuda.device_count())
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description:>10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, refresh_per_second=4)

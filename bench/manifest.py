@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -44,7 +45,7 @@ class Manifest:
     def numeric(self) -> tuple[str, ...]:
         return tuple(c.removeprefix("num:") for c in self.rows.columns if c.startswith("num:"))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Over everything but the paths: moving a data set changes nothing, another video or label does."""
         text = self.rows.drop(columns="path").to_csv(index=False)
@@ -140,7 +141,9 @@ def validate(manifest: Manifest) -> None:
     for column in ("video_id", "path", "label", "group"):
         strange = [v for v in rows[column] if isinstance(v, str) and UNPRINTABLE.search(v)]
         if strange:
-            raise BenchError(f"{name}: the {column} {strange[0]!r} holds a control character or is not valid UTF-8; rename it")
+            raise BenchError(
+                f"{name}: the {column} {strange[0]!r} holds a control character or is not valid UTF-8; rename it"
+            )
     twice = rows["video_id"][rows["video_id"].duplicated()]
     if len(twice):
         raise BenchError(f"{name}: {len(twice)} video ids occur more than once: {_some(twice)}; ids must be distinct")

@@ -242,7 +242,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
 
 def _label(method: ModuleType, config: Any) -> str:
     """The method's own words, and every changed setting that they do not tell: two settings never share a row."""
-    plain, words = method.Config(), method.describe(config)
+    plain, words = method.Config(), str(method.describe(config))
     changed = [f.name for f in dataclasses.fields(config) if getattr(config, f.name) != getattr(plain, f.name)]
     alone = {name: dataclasses.replace(plain, **{name: getattr(config, name)}) for name in changed}
     untold = [name for name in changed if method.describe(alone[name]) == method.describe(plain)]

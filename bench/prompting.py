@@ -82,5 +82,5 @@ def flatten(statements: Sequence[Sequence[str]]) -> tuple[list[str], Tensor]:
 
 def mean_by_class(logits: Tensor, owner: Tensor, num_classes: int) -> Tensor:
     """Logits of statements `(N, P)` -> mean logit of each class `(N, C)`."""
-    sums = torch.zeros(logits.shape[0], num_classes, dtype=logits.dtype).index_add(1, owner, logits)
+    sums = logits.new_zeros(logits.shape[0], num_classes).index_add(1, owner, logits)
     return sums / torch.bincount(owner, minlength=num_classes)

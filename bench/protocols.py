@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,6 +16,7 @@ from bench.manifest import UNKNOWN_GROUP, Manifest
 VERSION = 1
 VAL_PER_CLASS = 4  # rule 2: min(K, 4) validation videos a class
 FOLDS = 5  # for data sets without a published split
+MOST = "the most shots it allows is"
 MAX_GROUP_CHOICES = 2000  # sets of validation groups that are tried before validation may share groups with training
 
 
@@ -76,7 +78,12 @@ def _sides(manifest: Manifest, split: str) -> tuple[list[int], list[int]]:
     from sklearn.model_selection import StratifiedGroupKFold  # seconds to import, and most data sets publish a split
 
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    parts = list(folds.split(known, manifest.rows["label"].iloc[known], groups.iloc[known]))
+    labels = manifest.rows["label"].iloc[known]
+    if labels.value_counts().max() < FOLDS:
+        raise BenchError(f"{manifest.dataset} has fewer than {FOLDS} videos in every class, too few for {FOLDS} folds; add a split column")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer videos than folds is missing from some tests
+        parts = list(folds.split(known, labels, groups.iloc[known]))
     test = sorted(known[parts[int(split) - 1][1]].tolist())
     return sorted(set(range(len(groups))) - set(test)), test
 
@@ -97,19 +104,18 @@ def _few_shot(
 ) -> tuple[list[int], list[int], str]:
     wanted = min(shots, VAL_PER_CLASS)
     if published_val:
-        _enough(manifest, pool, labels, shots, 0)
-        _enough(manifest, published_val, labels, wanted, 0)
+        _enough(manifest, pool, labels, shots, 0, "training", MOST)
+        _enough(manifest, published_val, labels, wanted, 0, "the published validation part")
         return _draw(pool, labels, shots, rng), _draw(published_val, labels, wanted, rng), "published validation part"
-    _enough(manifest, pool, labels, shots, wanted)
+    _enough(manifest, pool, labels, shots, wanted, "training", MOST)
     for val_groups in _group_choices(pool, groups, rng):
         held = np.isin(groups[pool], list(val_groups))
         val_pool, train_pool = np.asarray(pool)[held], np.asarray(pool)[~held]
         if _holds(val_pool, labels, manifest, wanted) and _holds(train_pool, labels, manifest, shots):
             train = _draw(train_pool.tolist(), labels, shots, rng)
             return train, _draw(val_pool.tolist(), labels, wanted, rng), "validation on other groups"
-    train = _draw(pool, labels, shots, rng)
-    val = _draw(sorted(set(pool) - set(train)), labels, wanted, rng)
-    return train, val, "validation shares groups with training"
+    val = _draw(_known(pool, groups), labels, wanted, rng)
+    return _draw(sorted(set(pool) - set(val)), labels, shots, rng), val, "validation shares groups with training"
 
 
 def _whole(
@@ -122,13 +128,13 @@ def _whole(
 ) -> tuple[list[int], list[int], str]:
     if published_val:
         return pool, published_val, "published validation part"
-    _enough(manifest, pool, labels, 1, VAL_PER_CLASS)
+    _enough(manifest, pool, labels, 1, VAL_PER_CLASS, "training")
     for val_groups in _group_choices(pool, groups, rng):
         held = np.isin(groups[pool], list(val_groups))
         val_pool, train = np.asarray(pool)[held], np.asarray(pool)[~held]
         if _holds(val_pool, labels, manifest, VAL_PER_CLASS) and _holds(train, labels, manifest, 1):
             return train.tolist(), _draw(val_pool.tolist(), labels, VAL_PER_CLASS, rng), "validation on other groups"
-    val = _draw(pool, labels, VAL_PER_CLASS, rng)
+    val = _draw(_known(pool, groups), labels, VAL_PER_CLASS, rng)
     return sorted(set(pool) - set(val)), val, "validation shares groups with training"
 
 
@@ -136,16 +142,23 @@ def _group_choices(pool: Sequence[int], groups: np.ndarray, rng: np.random.Gener
     """Sets of validation groups, few groups first, in an order drawn by the seed; unknown groups never validate."""
     names = sorted({g for g in groups[list(pool)] if g != UNKNOWN_GROUP})
     shuffled = [names[i] for i in rng.permutation(len(names))]
+    if len(shuffled) > 16:  # too many subsets to enumerate: ever longer beginnings of the drawn order
+        size = 1
+        while size < len(shuffled):
+            yield tuple(shuffled[:size])
+            size = max(size + 1, size * 5 // 4)
+        return
     tried = 0
     for size in range(1, len(shuffled)):
-        if len(shuffled) > 16:  # too many subsets to enumerate: the drawn order's prefixes
-            yield tuple(shuffled[:size])
-            continue
         for chosen in combinations(shuffled, size):
             tried += 1
             if tried > MAX_GROUP_CHOICES:
                 return
             yield chosen
+
+
+def _known(pool: Sequence[int], groups: np.ndarray) -> list[int]:
+    return [p for p in pool if groups[p] != UNKNOWN_GROUP]
 
 
 def _draw(pool: Sequence[int], labels: np.ndarray, per_class: int, rng: np.random.Generator) -> list[int]:
@@ -162,18 +175,29 @@ def _holds(pool: np.ndarray, labels: np.ndarray, manifest: Manifest, per_class: 
     return all(counts.get(c, 0) >= per_class for c in manifest.class_names)
 
 
-def _enough(manifest: Manifest, pool: Sequence[int], labels: np.ndarray, shots: int, val: int) -> None:
-    counts = pd.Series(labels[list(pool)]).value_counts().reindex(list(manifest.class_names), fill_value=0)
-    least = str(counts.idxmin())
-    if counts[least] < shots + val:
+def _enough(manifest: Manifest, pool: Sequence[int], labels: np.ndarray, wanted: int, val: int, part: str, most: str = "") -> None:
+    """A class has `wanted` videos in the pool, and beside them `val` of known groups; else an error that names it. `most` is added."""
+    known = np.asarray(pool)[manifest.rows["group"].to_numpy()[list(pool)] != UNKNOWN_GROUP]
+    every, may_validate = (
+        pd.Series(labels[list(p)]).value_counts().reindex(list(manifest.class_names), fill_value=0) for p in (pool, known)
+    )
+    least = str(np.minimum(every - wanted - val, may_validate - val if val else np.inf).idxmin())
+    if every[least] < wanted + val or may_validate[least] < val:
+        asked = f"{wanted} training and {val} validation videos" if val else f"{wanted} videos"
+        unknown = every[least] - may_validate[least]
         raise BenchError(
-            f"{manifest.dataset}: {shots} training and {val} validation videos a class are asked for, but {least!r} has only "
-            f"{counts[least]} in training; the most shots it allows is {_most_shots(int(counts[least]))}"
+            f"{manifest.dataset}: {asked} a class are asked for, but {least!r} has only {every[least]} in {part}"
+            + (f", {unknown} of them of an unknown group, which never validate" if unknown and val else "")
+            + (most and f"; {most} {_most_shots(int(every[least]), int(may_validate[least]) if val else None)}")
         )
 
 
-def _most_shots(available: int) -> int:
-    return max((k for k in range(1, available + 1) if k + min(k, VAL_PER_CLASS) <= available), default=0)
+def _most_shots(available: int, may_validate: int | None) -> int:
+    """How many shots a class allows beside its validation videos; `may_validate` None where those are published apart."""
+    if may_validate is None:
+        return available
+    fits = (k for k in range(1, available + 1) if (v := min(k, VAL_PER_CLASS)) <= may_validate and k + v <= available)
+    return max(fits, default=0)
 
 
 def _check(manifest: Manifest, train: Sequence[int], val: Sequence[int], test: Sequence[int]) -> None:

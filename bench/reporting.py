@@ -29,6 +29,9 @@ def write(home: Path, kind: str = "all") -> list[Path]:
     page = folder / "index.html"
     write_atomic(page, index_html(artifacts))
     if kind == "all":
+        for old in folder.iterdir():  # what an earlier rendering had and this one has not
+            if old.is_file() and old not in (*written, page):
+                old.unlink()
         write_atomic(folder / STAMP, _stamp(results))
     return [*written, page]
 

@@ -69,6 +69,8 @@ class RunSpec:
             )
         if self.shots is not None and self.shots < 1:
             raise BenchError(f"shots is {self.shots}; it is at least 1")
+        if self.seed < 0:
+            raise BenchError(f"seed is {self.seed}; it is at least 0")
         object.__setattr__(self, "config", as_pairs(self.config))
         object.__setattr__(self, "dataset_options", as_pairs(self.dataset_options))
 
@@ -130,14 +132,21 @@ def to_dict(spec: RunSpec) -> dict[str, Any]:
 
 def from_dict(values: Mapping[str, Any]) -> RunSpec:
     """Read a spec. Raises BenchError with every unknown field named at once."""
-    valid = [f.name for f in dataclasses.fields(RunSpec)]
-    unknown = sorted(set(values) - set(valid))
-    if unknown:
-        raise BenchError(f"a run spec has no field {', '.join(unknown)}; its fields are {', '.join(valid)}")
     values = dict(values)
     if isinstance(values.get("frames"), Mapping):
-        values["frames"] = FrameSpec(**values["frames"])
-    return RunSpec(**values)
+        values["frames"] = FrameSpec(**_known("the frames of a run spec", FrameSpec, values["frames"]))
+    return RunSpec(**_known("a run spec", RunSpec, values))
+
+
+def _known(what: str, of: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values, where there is no unknown field among them and none without a default is missing."""
+    fields = {f.name: f for f in dataclasses.fields(of)}
+    if unknown := sorted(set(values) - set(fields)):
+        raise BenchError(f"{what} has no field {', '.join(unknown)}; its fields are {', '.join(fields)}")
+    needed = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+    if lacking := [n for n in needed if n not in values]:
+        raise BenchError(f"{what} lacks {', '.join(lacking)}")
+    return values
 
 
 def _one_of(what: str, value: str, valid: tuple[str, ...]) -> None:

@@ -109,11 +109,12 @@ def failure(home: Path, run_id: str) -> dict[str, Any] | None:
 def read_record(home: Path, run_id: str) -> dict[str, Any]:
     """run.json of a complete run, or FAILED.json. Raises BenchError where there is neither, or another schema."""
     folder = run_folder(home, run_id)
-    for name in ("run.json", FAILED):
-        if (folder / name).is_file():
-            _check_schema(folder)
-            return json.loads((folder / name).read_text())  # type: ignore[no-any-return]
-    raise BenchError(f"there is no run {run_id} under {home}; python -m bench status lists the runs")
+    # A crash leaves run.json without COMPLETE: it counts for nothing, and a failure after it is a failure.
+    path = folder / ("run.json" if (folder / COMPLETE).is_file() else FAILED)
+    if path.is_file():
+        _check_schema(folder)
+        return json.loads(path.read_text())  # type: ignore[no-any-return]
+    raise BenchError(f"there is no finished run {run_id} under {home}; python -m bench status lists the runs")
 
 
 def read_predictions(home: Path, run_id: str) -> Predictions:

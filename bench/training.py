@@ -33,7 +33,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise BenchError(f"unknown optimizer {self.optimizer!r}; it is one of {', '.join(OPTIMIZERS)}")
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
+        if self.epochs < 1 or self.batch_size < 1 or not 0 < self.learning_rate < math.inf:
             raise BenchError(
                 f"epochs {self.epochs}, batch_size {self.batch_size}, learning_rate {self.learning_rate} must be positive"
             )

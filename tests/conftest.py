@@ -77,3 +77,13 @@ def pytest_collection_modifyitems(items):
                     reasons[marker] = _why_not(marker)
                 if reasons[marker]:
                     item.add_marker(pytest.mark.skip(reason=reasons[marker]))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--accept-golden", action="store_true", help="take today's numbers as the golden ones, on purpose")
+
+
+@pytest.fixture(scope="session")
+def toy_workspace(tmp_path_factory) -> Path:
+    """A folder in which the toy set's videos are written once a session."""
+    return tmp_path_factory.mktemp("toy") / "data"

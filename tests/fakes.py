@@ -138,7 +138,9 @@ def plug_in(monkeypatch, kind, name, **attributes):
     monkeypatch.setitem(sys.modules, module.__name__, module)
     point = EntryPoint(name, module.__name__, f"kpbench.{kind}")
     before = getattr(plugins, "entry_points", entry_points)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [*before(group=group), *([point] if group == point.group else [])])
+    monkeypatch.setattr(
+        plugins, "entry_points", lambda group: [*before(group=group), *([point] if group == point.group else [])]
+    )
     forget(planning)
     return module
 
@@ -148,7 +150,12 @@ def plug_in_adapter(monkeypatch, adapter=None):
     adapter = adapter or FakeAdapter()
     name = adapter.facts.name
     plug_in(
-        monkeypatch, "adapters", name.replace("-", "_"), MODELS={name: "a fake for tests"}, VERSION=1, load=lambda name, device: adapter
+        monkeypatch,
+        "adapters",
+        name.replace("-", "_"),
+        MODELS={name: "a fake for tests"},
+        VERSION=1,
+        load=lambda name, device: adapter,
     )
     return adapter
 
@@ -166,14 +173,16 @@ LEVEL_STEP = 4  # grey levels between two frames: more than the codec's rounding
 MAX_FRAMES = 54
 
 
-def write_video(path, num_frames=8, size=(32, 48), colour=(128, 128, 128), codec="libx264", first=0, fps=10, options=None):
-    """Write an H.264 video; the left half of frame i is grey level `16 + 4 (first + i)`, the right half is `colour`. Returns the path."""
+def write_video(
+    path, num_frames=8, size=(32, 48), colour=(128, 128, 128), codec="libx264", first=0, fps=10, options=None
+):
+    """Write a small video; the left half of frame i is grey level `16 + 4 (first + i)`, the right half is `colour`. Returns the path."""
     height, width = size
     if first + num_frames > MAX_FRAMES:
         raise ValueError(f"grey levels last for {MAX_FRAMES} frames")
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        quality = {"crf": "4", "preset": "ultrafast"} if codec == "libx264" else {}
+        quality = {"crf": "4", "preset": "ultrafast"} if codec == "libx264" else {"qmin": "1", "qmax": "1"}
         stream = container.add_stream(codec, rate=fps, options={"threads": "1", **quality, **(options or {})})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         for number in range(first, first + num_frames):

@@ -11,7 +11,7 @@ from adapters._tiny.phrases import ARM_PHRASES, IDLE, LEG_PHRASES, LEGS_BACK, TR
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.datasets._motion import Clip, Move
+    from bench.datasets._clips import Clip, Move
 
 _SINGULAR = {"[s]": "s", "[es]": "es", "[is]": "is", "[has]": "has"}
 _PLURAL = {"[s]": "", "[es]": "", "[is]": "are", "[has]": "have"}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.datasets._actions import held_out
-from bench.datasets._motion import Body, Clip, Move, sample_body
+from bench.datasets._clips import Body, Clip, Move, sample_body
 from bench.datasets._primitives import ARMS, LEGS, TRUNK
 
 # Which parts of the body are busy, and how often.

@@ -19,6 +19,7 @@ import numpy as np
 import open_clip
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from adapters._tiny.captions import caption, shared_ngrams
 from adapters._tiny.compositions import Sampler
@@ -31,8 +32,12 @@ from bench.knowledge import statements
 from bench.plugins import find
 
 FAMILIES = ("clip", "siglip")
-STEPS = {"clip": 1500, "siglip": 800}
-RATE = {"clip": 2e-3, "siglip": 1e-3}
+# (steps, highest learning rate) of each stage; a stage goes on from the stored weights of the one before, with new data.
+STAGES: dict[str, tuple[tuple[int, float], ...]] = {
+    "clip": ((1500, 2e-3), (1000, 1.5e-3)),
+    "siglip": ((700, 1e-3),),
+}
+STAGE_SEED = 100  # between the seeds of two stages
 DATASETS = ("toy", "utkinect", "florence3d")
 CAPTION_SAMPLE = 20_000
 
@@ -61,32 +66,33 @@ def figures(family: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line, train, store, test, and store again with the figures."""
-    parser = argparse.ArgumentParser(description="Pre-train the tiny backbones; example: --family all")
-    parser.add_argument("--family", choices=(*FAMILIES, "all"), default="all")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, help="batches, instead of the family's own number")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=HERE, help="folder for weights and records")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    given.out.mkdir(parents=True, exist_ok=True)
-    for family in FAMILIES if given.family == "all" else (given.family,):
-        start = None
-        if family == "siglip":
-            start = {name: value.float() for name, value in load_file(str(given.out / "clip.safetensors")).items()}
-        steps = given.steps or STEPS[family]
-        model, trained = train(family, given.seed + FAMILIES.index(family), steps, RATE[family], start)
-        facts: dict[str, Any] = {
+def _stored(family: str, folder: Path) -> dict[str, Tensor]:
+    return {name: value.float() for name, value in load_file(str(folder / f"{family}.safetensors")).items()}
+
+
+def pretrain(family: str, seed: int, first_stage: int, out: Path) -> None:
+    """Train one family stage by stage, store it after each one, and in the end store it with its figures."""
+    number = FAMILIES.index(family)
+    stages: list[dict[str, Any]] = []
+    if first_stage > 1:
+        stages = json.loads((out / f"{family}.json").read_text())["pretraining"]["stages"][: first_stage - 1]
+    facts: dict[str, Any] = {}
+    for stage, (steps, rate) in enumerate(STAGES[family], start=1):
+        if stage < first_stage:
+            continue
+        start = _stored(family, out) if stage > 1 else _stored("clip", out) if family == "siglip" else None
+        stage_seed = seed + number + STAGE_SEED * (stage - 1)
+        model, trained = train(family, stage_seed, steps, rate, start)
+        stages.append({"seed": stage_seed, "rate": rate, "threads": torch.get_num_threads(), **trained})
+        facts = {
             "pretraining": {
-                "seed": given.seed + FAMILIES.index(family),
-                "rate": RATE[family],
+                "seed": seed,
+                "steps": sum(done["steps"] for done in stages),
+                "seconds": round(sum(done["seconds"] for done in stages), 1),
                 "batch": BATCH,
                 "frames": FRAMES,
-                "threads": given.threads,
-                "warm_start": "clip" if start else None,
-                **trained,
+                "warm_start": "clip" if family == "siglip" else None,
+                "stages": stages,
             },
             "versions": {
                 "torch": torch.__version__,
@@ -94,8 +100,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "python": platform.python_version(),
             },
         }
-        save(family, model, facts, given.out)
-        save(family, model, {**facts, "figures": figures(family, given.out)}, given.out)
+        save(family, model, facts, out)
+    save(family, load(family, out), {**facts, "figures": figures(family, out)}, out)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and pre-train."""
+    parser = argparse.ArgumentParser(description="Pre-train the tiny backbones; example: --family all")
+    parser.add_argument("--family", choices=(*FAMILIES, "all"), default="all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first-stage", type=int, default=1, help="go on from the stored weights of the stage before")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for weights and records")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    given.out.mkdir(parents=True, exist_ok=True)
+    for family in FAMILIES if given.family == "all" else (given.family,):
+        pretrain(
+            family, given.seed, given.first_stage if family == FAMILIES[0] or given.family != "all" else 1, given.out
+        )
 
 
 if __name__ == "__main__":

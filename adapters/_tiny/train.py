@@ -67,7 +67,10 @@ def _loss(family: str, model: TinyModel, video: Tensor, text: Tensor) -> tuple[T
 
 
 def warm_start(model: TinyModel, source: dict[str, Tensor]) -> None:
-    """Copy into SigLIP's class what has the same shape in a trained CLIP; the bias and its own scale stay."""
+    """Go on from a stored state of the same class; SigLIP also takes what fits of a trained CLIP, but its own scale."""
+    if source.keys() == model.state_dict().keys():
+        model.load_state_dict(source)
+        return
     own = model.state_dict()
     for name in own:
         old = name.removeprefix("text.") if name.startswith("text.") else name

@@ -6,7 +6,7 @@ backbone, so that a description of the action has something true to add.
 
 from __future__ import annotations
 
-from bench.datasets._motion import Composition, Move, composition, contains
+from bench.datasets._clips import Composition, Move, composition, contains
 
 
 def _both_arms(primitive: str, mode: str, cycles: float = 2.0, apart: float = 0.0) -> tuple[Move, Move]:

@@ -42,9 +42,10 @@ def load(path: Path) -> dict[str, NDArray[np.generic]]:
             f"there is no joint file {path}; give the .npz as the root (its layout: bench/datasets/_skeleton.py)"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: np.load leaves a file that is no archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             data = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise BenchError(f"{path} is no readable .npz file: {error}") from error
     missing = [key for key in KEYS if key not in data]
     if missing:

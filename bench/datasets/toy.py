@@ -9,8 +9,9 @@ import numpy as np
 
 from bench.contracts import BenchError, DataRequest, DatasetFacts
 from bench.datasets._actions import ACTIONS
+from bench.datasets._clips import Body, Clip, Move, sample_body
 from bench.datasets._figure import render
-from bench.datasets._motion import SPEED_COLUMNS, Body, Clip, Move, joint_speeds, pose, sample_body
+from bench.datasets._motion import SPEED_COLUMNS, joint_speeds, pose
 from bench.datasets._rendered import Rendered, ensure
 from bench.manifest import Manifest, build
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -46,7 +47,6 @@ def bank_names() -> tuple[str, ...]:
     return tuple(sorted(f.stem for f in BANKS.glob("*.json")))
 
 
-@cache
 def load(name: str) -> Bank:
     """Read a bank by its name, or by the path of a .json file.
 
@@ -56,14 +56,24 @@ def load(name: str) -> Bank:
     path = Path(name) if name.endswith(".json") else BANKS / f"{name}.json"
     if not name.endswith(".json") and name not in bank_names():
         raise unknown("knowledge bank", name, bank_names())
+    if not path.is_file():
+        raise BenchError(f"there is no knowledge bank {path}")
+    state = path.stat()
+    return _read(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _read(path: Path, modified_ns: int, size: int) -> Bank:
+    """Kept in this process until the file changes."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_duplicates)
-    except FileNotFoundError:
-        raise BenchError(f"there is no knowledge bank {path}") from None
     except ValueError as error:
         raise BenchError(f"{path} is no readable knowledge bank: {error}") from error
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA or not isinstance(raw.get("classes"), dict):
         raise BenchError(f"{path} is no knowledge bank of schema {SCHEMA}: it needs schema, dataset, about and classes")
+    for c, rows in raw["classes"].items():
+        if not isinstance(rows, list):
+            raise BenchError(f"{path}, class {c!r}: a class holds a list of statements")
     classes = {c: tuple(_statement(path, c, i, s) for i, s in enumerate(rows)) for c, rows in raw["classes"].items()}
     return Bank(path.stem, str(raw.get("about", "")), classes)
 
@@ -109,7 +119,7 @@ def _statement(path: Path, class_name: str, number: int, raw: Any) -> Statement:
     text = raw["text"].strip()
     if not text or len(text) > MAX_CHARACTERS:
         raise BenchError(f"{where}: the text has {len(text)} characters; it needs 1 to {MAX_CHARACTERS}")
-    if any(ord(ch) < 32 for ch in text):
+    if any(unicodedata.category(ch) in ("Cc", "Cs") for ch in text):
         raise BenchError(f"{where}: the text holds a control character")
     if raw.get("kind") not in KINDS:
         raise BenchError(f"{where}: the kind {raw.get('kind')!r} is none of {', '.join(KINDS)}")

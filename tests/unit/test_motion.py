@@ -7,19 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.datasets._clips import Body, Clip, Move, composition, contains, mirror, sample_body
 from bench.datasets._figure import JOINT
-from bench.datasets._motion import (
-    SPEED_COLUMNS,
-    Body,
-    Clip,
-    Move,
-    composition,
-    contains,
-    joint_speeds,
-    mirror,
-    pose,
-    sample_body,
-)
+from bench.datasets._motion import SPEED_COLUMNS, joint_speeds, pose
 from bench.datasets._primitives import ARMS, LEGS, TRUNK
 
 FRONT = Body(yaw=0.0, pitch=0.0, lean=0.0)

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
+from bench import _page
 from bench.contracts import Artifact
 from bench.plugins import ROOT
-from bench import _page
 from results import _data, _tables, ablation, few_shot_curve, leaderboard
 
 NASTY = [

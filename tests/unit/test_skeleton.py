@@ -10,8 +10,9 @@ import pytest
 
 from bench.contracts import BenchError, DataRequest
 from bench.datasets import _skeleton, florence3d, skeleton, utkinect
+from bench.datasets._clips import Body, Clip, Move
 from bench.datasets._figure import KINECT20_TO_15, to_figure
-from bench.datasets._motion import Body, Clip, Move, pose
+from bench.datasets._motion import pose
 from bench.frames import UndecodableVideo, read
 
 SHARED = Path(os.environ.get("BENCH_SHARED_DATA", "../shared/data")) / "skeletons"

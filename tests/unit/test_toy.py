@@ -14,8 +14,8 @@ from adapters._tiny.compositions import Sampler
 from bench.contracts import BenchError, DataRequest
 from bench.datasets import _rendered, toy
 from bench.datasets._actions import ACTIONS, HELD_OUT, held_out
+from bench.datasets._clips import Move, composition, contains
 from bench.datasets._figure import render
-from bench.datasets._motion import Move, composition, contains
 from bench.datasets._primitives import ARMS, LEGS, TRUNK
 from bench.frames import read
 

@@ -1,0 +1,87 @@
+"""Numbers on a slice of the toy set stay what they are until a VERSION is raised; then they are accepted on purpose.
+
+Accept: `python -m pytest tests/integration/test_golden.py --accept-golden`, and say in CHANGELOG under Numbers what moved.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import planning, plugins, runner, store
+from bench.specs import RunSpec
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "toy.json"
+TINY = [name for name in plugins.names("adapters") if name.startswith("tiny-")]
+LIMIT = 6  # videos a class and side: enough for one shot and its validation video
+TOLERANCE = 2e-3  # of the mean absolute logit; another CPU's kernels differ by less, another method by more
+
+CASES = {
+    f"{backbone} {method} {protocol} {text}".strip(): (
+        backbone,
+        method,
+        protocol,
+        shots,
+        {"text": text} if text else {},
+    )
+    for backbone in TINY
+    for method, protocol, shots, text in [
+        ("majority", "cross_subject", None, ""),
+        ("zero_shot", "zero_shot", None, "class_names"),
+        ("zero_shot", "zero_shot", None, "templates"),
+        ("zero_shot", "zero_shot", None, "descriptions"),
+        ("linear_probe", "few_shot", 1, ""),
+        ("coop", "few_shot", 1, ""),
+        ("knowledge_prompt", "few_shot", 1, ""),
+    ]
+}
+
+
+def test_every_method_has_a_golden_case():
+    assert {case[1] for case in CASES.values()} == set(plugins.names("methods"))
+
+
+@pytest.fixture(scope="module")
+def home(toy_workspace):
+    return toy_workspace.parent  # the planner looks for rendered data in HOME/data
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numbers_stay(name, home, request):
+    backbone, method, protocol, shots, config = CASES[name]
+    spec = RunSpec(
+        dataset="toy", backbone=backbone, method=method, protocol=protocol, shots=shots, config=config, limit=LIMIT
+    )
+    resolved = planning.resolve(spec, home)
+    runner.extract([resolved], home)
+    runner.execute(resolved, home)
+    logits = store.read_predictions(home, resolved.run_id).logits
+    now = {
+        "versions": {
+            **dict(resolved.versions),
+            "adapter": planning.load_adapter(backbone).facts.version,
+            "weights": weights(backbone),
+        },
+        "mean_abs_logit": float(abs(logits).mean()),
+        "column_means": [float(v) for v in logits.mean(axis=0)],
+    }
+    golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
+    if request.config.getoption("--accept-golden"):
+        GOLDEN.write_text(json.dumps({**golden, name: now}, indent=1, sort_keys=True) + "\n")
+        return
+    assert name in golden, f"no golden numbers for {name}; {__doc__}"
+    then = golden[name]
+    if now["versions"] != then["versions"]:
+        pytest.fail(
+            f"VERSIONs moved from {then['versions']} to {now['versions']}: accept the new numbers on purpose. {__doc__}"
+        )
+    worst = (
+        max(abs(a - b) for a, b in zip(now["column_means"], then["column_means"], strict=True)) / then["mean_abs_logit"]
+    )
+    assert worst < TOLERANCE, (
+        f"{name}: logits moved by {worst:.2g} under the same VERSIONs; raise the one that changed. {__doc__}"
+    )
+
+
+def weights(backbone):
+    return planning.load_adapter(backbone).facts.weights_sha256[:12]
