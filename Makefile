@@ -35,7 +35,7 @@ bench: $(STAMP) ## run a sweep (what is complete is not run again), print the le
 	@'$(PY)' -m bench run $(RUN) $(ARGS)
 test: $(STAMP) ## every test that this machine can run; those it cannot are skipped with the reason
 	@'$(PY)' -m pytest $(ARGS)
-check: lint types imports ## what must be clean before a commit, in a minute: lint types imports (tests: make test)
+check: lint types imports test ## everything that must pass before a commit: lint, types, imports, tests
 lint: $(STAMP) ## ruff: rules and format, changes nothing
 	@'$(PY)' -m ruff check . && '$(PY)' -m ruff format --check .
 format: $(STAMP) ## ruff: put the code into shape

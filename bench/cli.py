@@ -78,13 +78,14 @@ def run(
     """Do a sweep: every run that is not complete yet, then the tables. Example: python -m bench run --dataset toy --seeds 1"""
     home = bench_home()
     choice = _choice(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
-    specs = list(plugins.find("sweeps", sweep).runs(choice))
-    if not specs:
-        raise BenchError(f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots")
-    from bench.planning import plan
+    from bench.planning import load_manifest, on_disk, plan
 
     with _progress.bars() as display:
-        planned = plan(specs, home, _progress.reporter(display))
+        reporter = _progress.reporter(display)
+        specs = list(plugins.find("sweeps", sweep).runs(on_disk(choice, home, reporter)))
+        if not specs:
+            raise BenchError(f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots")
+        planned = plan(specs, home, reporter)
     complete = sum(store.is_complete(home, r.run_id) for r in planned)
     out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
     if dry_run:
@@ -95,7 +96,7 @@ def run(
             )
         return
     failed = _launch(planned, home, where, workers) if complete < len(planned) else False
-    _show_report(home, dataset)
+    _show_report(home, load_manifest(home, planned[0].manifest).dataset)
     if failed:
         raise typer.Exit(1)
 

@@ -141,6 +141,14 @@ def dataset_facts(name: str) -> DatasetFacts:
     return facts
 
 
+def on_disk(choice: Choice, home: Path, progress: Progress = silent) -> Choice:
+    """The choice with what only the files tell: one's own videos may publish one split, and then every seed is on that one."""
+    facts = choice.dataset
+    where = {"root": choice.root, "dataset_options": choice.options, "limit": choice.limit}
+    splits = build_manifest(RunSpec(dataset=facts.name, backbone="", method="", **where), home, progress).splits
+    return dataclasses.replace(choice, dataset=dataclasses.replace(facts, split_per_seed=facts.split_per_seed and len(splits) != 1))
+
+
 @functools.lru_cache(maxsize=16)
 def load_manifest(home: Path, key: str) -> Manifest:
     """A manifest that `build_manifest` kept, by its digest."""

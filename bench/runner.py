@@ -217,7 +217,7 @@ def parameter_hash(module: torch.nn.Module) -> str:
 def _bit_sum(tensor: torch.Tensor) -> int:
     flat = tensor.detach().contiguous().reshape(-1)
     bits = flat.view(_WORDS[flat.element_size()]).to(torch.int64)
-    places = torch.arange(1, 2 * len(bits), 2, device=bits.device)  # odd, so no factor is lost modulo 2^64
+    places = 2 * torch.arange(len(bits), device=bits.device) + 1  # odd, so no factor is lost modulo 2^64
     return int((bits * places).sum())
 
 
