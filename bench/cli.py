@@ -84,7 +84,9 @@ def run(
         reporter = _progress.reporter(display)
         specs = list(plugins.find("sweeps", sweep).runs(on_disk(choice, home, reporter)))
         if not specs:
-            raise BenchError(f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots")
+            raise BenchError(
+                f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots"
+            )
         planned = plan(specs, home, reporter)
     complete = sum(store.is_complete(home, r.run_id) for r in planned)
     out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
@@ -219,10 +221,12 @@ def tune(
     seed: int = 1,
 ) -> None:
     """Tune a method on validation data. Example: python -m bench tune --method coop --trials 8"""
+    from bench.planning import on_disk
     from bench.specs import RunSpec
     from bench.tuning import tune as run_study
 
-    choice = _choice(dataset, root, option or [], backbone)
+    home = bench_home()
+    choice = on_disk(_choice(dataset, root, option or [], backbone), home)
     split = str(seed) if choice.dataset.split_per_seed else "1"
     spec = RunSpec(
         dataset=dataset,
@@ -235,7 +239,7 @@ def tune(
         root=choice.root,
         dataset_options=choice.options,
     )
-    study = run_study(spec, bench_home(), trials, seed, lambda n: out.print(f"trial {n + 1} of {trials}"))
+    study = run_study(spec, home, trials, seed, lambda n: out.print(f"trial {n + 1} of {trials}"))
     best = ", ".join(f"{k}={v}" for k, v in study.best.items()) or "the defaults"
     out.print(
         f"study {study.study_id}: best of {study.num_trials} trials: {best}; validation top-1 {100 * study.best_score:.1f} %"

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -191,7 +190,7 @@ class FeatureStore:
 def _opened(shard: Path, framework: str) -> Iterator[Any]:
     """A shard for reading. Raises BenchError where it is not what was once written, for the disk may fail or a copy break off."""
     try:
-        with safe_open(shard, framework=framework) as f:  # type: ignore[no-untyped-call]
+        with safe_open(shard, framework=framework) as f:
             if "rows" not in (f.metadata() or {}):
                 raise KeyError("no list of rows")
             yield f

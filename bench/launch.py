@@ -71,6 +71,8 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
     """
     if where not in PLACES:
         raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
+    if workers is not None and workers < 1:
+        raise BenchError(f"{workers} workers do nothing; give 1 or more")
     todo = [r for r in planned if not store.is_complete(home, r.run_id)]
     before = len(planned) - len(todo)
     if not todo:

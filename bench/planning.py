@@ -19,6 +19,7 @@ from bench.contracts import (
     TRAIN,
     Adapter,
     BenchError,
+    Choice,
     Classes,
     DataRequest,
     DatasetFacts,
@@ -144,9 +145,12 @@ def dataset_facts(name: str) -> DatasetFacts:
 def on_disk(choice: Choice, home: Path, progress: Progress = silent) -> Choice:
     """The choice with what only the files tell: one's own videos may publish one split, and then every seed is on that one."""
     facts = choice.dataset
-    where = {"root": choice.root, "dataset_options": choice.options, "limit": choice.limit}
-    splits = build_manifest(RunSpec(dataset=facts.name, backbone="", method="", **where), home, progress).splits
-    return dataclasses.replace(choice, dataset=dataclasses.replace(facts, split_per_seed=facts.split_per_seed and len(splits) != 1))
+    spec = RunSpec(
+        dataset=facts.name, backbone="", method="", root=choice.root, dataset_options=choice.options, limit=choice.limit
+    )
+    one_split = len(build_manifest(spec, home, progress).splits) == 1
+    facts = dataclasses.replace(facts, split_per_seed=facts.split_per_seed and not one_split)
+    return dataclasses.replace(choice, dataset=facts)
 
 
 @functools.lru_cache(maxsize=16)

@@ -98,7 +98,9 @@ def _import(kind: str, target: str) -> ModuleType:
     try:
         module: Any = importlib.import_module(target)
     except ImportError as error:
-        raise BenchError(f"the plug-in {target} of the kind {kind} cannot be imported ({error}); mend or remove it") from error
+        raise BenchError(
+            f"the plug-in {target} of the kind {kind} cannot be imported ({error}); mend or remove it"
+        ) from error
     missing = [a for a in REQUIRED[kind] if not hasattr(module, a)]
     if missing:
         raise BenchError(

@@ -80,7 +80,9 @@ def _sides(manifest: Manifest, split: str) -> tuple[list[int], list[int]]:
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     labels = manifest.rows["label"].iloc[known]
     if labels.value_counts().max() < FOLDS:
-        raise BenchError(f"{manifest.dataset} has fewer than {FOLDS} videos in every class, too few for {FOLDS} folds; add a split column")
+        raise BenchError(
+            f"{manifest.dataset} has fewer than {FOLDS} videos in every class, too few for {FOLDS} folds; add a split column"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer videos than folds is missing from some tests
         parts = list(folds.split(known, labels, groups.iloc[known]))
@@ -175,13 +177,17 @@ def _holds(pool: np.ndarray, labels: np.ndarray, manifest: Manifest, per_class: 
     return all(counts.get(c, 0) >= per_class for c in manifest.class_names)
 
 
-def _enough(manifest: Manifest, pool: Sequence[int], labels: np.ndarray, wanted: int, val: int, part: str, most: str = "") -> None:
+def _enough(
+    manifest: Manifest, pool: Sequence[int], labels: np.ndarray, wanted: int, val: int, part: str, most: str = ""
+) -> None:
     """A class has `wanted` videos in the pool, and beside them `val` of known groups; else an error that names it. `most` is added."""
     known = np.asarray(pool)[manifest.rows["group"].to_numpy()[list(pool)] != UNKNOWN_GROUP]
     every, may_validate = (
-        pd.Series(labels[list(p)]).value_counts().reindex(list(manifest.class_names), fill_value=0) for p in (pool, known)
+        pd.Series(labels[list(p)]).value_counts().reindex(list(manifest.class_names), fill_value=0)
+        for p in (pool, known)
     )
-    least = str(np.minimum(every - wanted - val, may_validate - val if val else np.inf).idxmin())
+    short = every - wanted - val
+    least = str((short.clip(upper=may_validate - val) if val else short).idxmin())
     if every[least] < wanted + val or may_validate[least] < val:
         asked = f"{wanted} training and {val} validation videos" if val else f"{wanted} videos"
         unknown = every[least] - may_validate[least]

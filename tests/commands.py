@@ -60,13 +60,24 @@ class Place:
     def __init__(self, folder, package, videos):
         self.home, self.folder, self.root = folder / "home", folder, videos
         (folder / "log").touch()
-        self.env = {**os.environ, "BENCH_HOME": str(self.home), "FAKE_PLACE": str(folder), "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+        self.env = {
+            **os.environ,
+            "BENCH_HOME": str(self.home),
+            "FAKE_PLACE": str(folder),
+            "PYTHONPATH": str(package),
+            "OMP_NUM_THREADS": "1",
+        }
 
     def start(self):
         words = [*WORDS, "--where", "local", "--workers", "1", "--root", str(self.root)]
         with (self.folder / "output").open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "bench", *words], cwd=ROOT, env=self.env, stdout=output, stderr=output, start_new_session=True
+                [sys.executable, "-m", "bench", *words],
+                cwd=ROOT,
+                env=self.env,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def finish(self, process=None):
@@ -107,7 +118,9 @@ class Place:
 
     @property
     def predictions(self):
-        return {run_id: (store.run_folder(self.home, run_id) / "predictions.npz").read_bytes() for run_id in self.complete}
+        return {
+            run_id: (store.run_folder(self.home, run_id) / "predictions.npz").read_bytes() for run_id in self.complete
+        }
 
 
 def kill(process):

@@ -2,8 +2,8 @@
 
     python -m adapters._tiny.pretrain --family all
 
-Writes `<family>.safetensors` and `<family>.json` beside this file. Both families together take about 20 minutes on
-two free cores. SigLIP starts from the trained CLIP.
+Writes `<family>.safetensors` and `<family>.json` beside this file. Both families take about 25 minutes on
+one core. SigLIP starts from the trained CLIP.
 """
 
 from __future__ import annotations

@@ -53,7 +53,10 @@ def manifest(request: DataRequest) -> Manifest:
 def _from_csv(root: Path, options: dict[str, str]) -> Manifest:
     path = _inside(root, options["csv"])
     # As text: an id "001" must not become 1, nor a label "NA" a missing value.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas' own errors and broken UTF-8 alike
+        raise BenchError(f"folder: {path} is no readable csv: {str(error).strip()}") from error
     columns = {what: options.get(what, what) for what in ("path", "label")} | {
         w: options[w] for w in ("group", "split") if w in options
     }

@@ -112,7 +112,7 @@ def test_transform_equals_the_library(at_real_size):
     preprocess = open_clip.transform.PreprocessCfg(
         size=reference.visual.image_size, **{k: v for k, v in own.items() if v}
     )
-    theirs = open_clip.image_transform_v2(preprocess, is_train=False)
+    theirs = open_clip.transform.image_transform_v2(preprocess, is_train=False)
     frames = checks._frames(1)[0]
     torch.testing.assert_close(adapter.transform(frames), torch.stack([theirs(Image.fromarray(f)) for f in frames]))
 

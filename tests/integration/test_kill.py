@@ -1,4 +1,4 @@
-"""`kill -9` in the middle of extraction and of a run, then the same command: the results of an undisturbed home, and nothing whole done twice.
+"""`kill -9` in the middle of extraction and of a run, then the same command: the results of a home left alone, nothing done twice.
 
 The backbone is a fake in a package of its own, found through an entry point as a user's would be. It writes a line for each video that
 goes through `encode_video`, and waits where a file tells it to, so that the kill always comes at the same place.
@@ -36,7 +36,9 @@ def test_killed_in_extraction_and_in_a_run_the_same_command_goes_on(tmp_path, pa
 
     place.finish()
     assert place.predictions == undisturbed.predictions
-    assert sorted(place.encoded) == sorted(undisturbed.encoded), "each video went through the backbone once, over all three starts"
+    assert sorted(place.encoded) == sorted(undisturbed.encoded), (
+        "each video went through the backbone once, over all three starts"
+    )
     assert place.shards == kept, "a whole shard is not written again"
     assert marks == {run_id: (store.run_folder(place.home, run_id) / "COMPLETE").stat().st_mtime_ns for run_id in done}
     assert "runs: 2 done now, 1 were complete" in " ".join(place.output.split())

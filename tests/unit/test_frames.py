@@ -35,7 +35,8 @@ def test_as_many_frames_as_asked_for_are_each_taken_once(num):
 
 
 @pytest.mark.parametrize(
-    ("count", "num", "centres"), [(100, 4, [12, 37, 62, 87]), (3, 1, [1]), (2, 4, [0, 0, 1, 1]), (1, 3, [0, 0, 0]), (9, 2, [2, 6])]
+    ("count", "num", "centres"),
+    [(100, 4, [12, 37, 62, 87]), (3, 1, [1]), (2, 4, [0, 0, 1, 1]), (1, 3, [0, 0, 0]), (9, 2, [2, 6])],
 )
 def test_centres_by_hand(count, num, centres):
     assert segment_centres(count, num).tolist() == centres
@@ -49,7 +50,12 @@ def test_nothing_to_choose_from_is_an_error(count, num):
 
 # --- which frames ------------------------------------------------------------------------------------------------
 
-CONTAINERS = {"mp4": ("a.mp4", "libx264"), "mkv": ("a.mkv", "libx264"), "avi": ("a.avi", "mpeg4"), "mov": ("a.mov", "libx264")}
+CONTAINERS = {
+    "mp4": ("a.mp4", "libx264"),
+    "mkv": ("a.mkv", "libx264"),
+    "avi": ("a.avi", "mpeg4"),
+    "mov": ("a.mov", "libx264"),
+}
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
@@ -128,7 +134,12 @@ def test_what_comes_back_is_a_fresh_array_of_bytes_in_rgb(tmp_path):
 
 @pytest.mark.parametrize(
     ("box", "shape"),
-    [((0.5, 0.0, 1.0, 1.0), (32, 24)), ((0.0, 0.25, 1.0, 0.5), (8, 48)), ((0.0, 0.0, 1.0, 1.0), (32, 48)), ((0.0, 0.0, 0.001, 0.001), (1, 1))],
+    [
+        ((0.5, 0.0, 1.0, 1.0), (32, 24)),
+        ((0.0, 0.25, 1.0, 0.5), (8, 48)),
+        ((0.0, 0.0, 1.0, 1.0), (32, 48)),
+        ((0.0, 0.0, 0.001, 0.001), (1, 1)),
+    ],
 )
 def test_a_box_cuts_each_frame(box, shape, tmp_path):
     path = write_video(tmp_path / "a.mp4", 4, size=(32, 48))
@@ -159,7 +170,11 @@ def test_the_turn_is_counter_clockwise_by_the_angle_that_the_decoder_names(angle
         assert frame.rotation % 360 == angle % 360
     picture = read(turned, 1)[0].astype(float).mean(axis=2)
     # The bright half was on the right. Counter-clockwise by 90 puts it on top; by -90 at the bottom; by 180 on the left.
-    half = {90: picture[: len(picture) // 2], -90: picture[len(picture) // 2 :], 180: picture[:, : picture.shape[1] // 2]}[angle]
+    half = {
+        90: picture[: len(picture) // 2],
+        -90: picture[len(picture) // 2 :],
+        180: picture[:, : picture.shape[1] // 2],
+    }[angle]
     assert half.mean() > 200
 
 

@@ -15,7 +15,11 @@ def write(tmp_path):
 
     def to_file(classes, **more):
         path = tmp_path / "mine.json"
-        text = classes if isinstance(classes, str) else json.dumps({"schema": 1, "dataset": "mine", "about": "", "classes": classes, **more})
+        text = (
+            classes
+            if isinstance(classes, str)
+            else json.dumps({"schema": 1, "dataset": "mine", "about": "", "classes": classes, **more})
+        )
         path.write_text(text, encoding="utf-8", errors="surrogatepass")
         return str(path)
 
@@ -93,7 +97,10 @@ def test_an_unknown_name_is_an_error_with_the_near_ones():
         load("utkinekt")
 
 
-@pytest.mark.parametrize("missing", [{"wave": [GOOD]}, {"wave": [GOOD], "bow": []}, {"wave": [GOOD], "bow": [{**GOOD, "status": "proposed"}]}])
+@pytest.mark.parametrize(
+    "missing",
+    [{"wave": [GOOD]}, {"wave": [GOOD], "bow": []}, {"wave": [GOOD], "bow": [{**GOOD, "status": "proposed"}]}],
+)
 def test_a_class_without_an_accepted_statement_is_an_error_that_names_it(missing, write):
     path = write(missing)
     with pytest.raises(BenchError, match=rf"{path} has no accepted statement for the class 'bow'; add one"):
@@ -138,7 +145,13 @@ def test_an_unknown_control_is_an_error(bank):
 
 def test_the_digest_is_of_sentences_owners_and_order(bank):
     plain = statements(bank, NAMES)
-    others = [plain[::-1], plain[:-1], (*plain[:-1], ("new",)), (plain[0] + plain[1], *plain[2:]), (plain[0], plain[1][::-1], *plain[2:])]
+    others = [
+        plain[::-1],
+        plain[:-1],
+        (*plain[:-1], ("new",)),
+        (plain[0] + plain[1], *plain[2:]),
+        (plain[0], plain[1][::-1], *plain[2:]),
+    ]
     assert len({statements_digest(t) for t in (plain, *others)}) == 6
     assert statements_digest(plain) == statements_digest([list(t) for t in plain])
 

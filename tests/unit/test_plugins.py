@@ -31,10 +31,17 @@ def test_adapters_are_found_by_their_models():
 
 @pytest.mark.parametrize(
     ("kind", "wrong", "right"),
-    [("adapters", "tiny_clip", "tiny-clip"), ("methods", "co_op", "coop"), ("datasets", "toys", "toy"), ("sweeps", "leaderbord", "leaderboard")],
+    [
+        ("adapters", "tiny_clip", "tiny-clip"),
+        ("methods", "co_op", "coop"),
+        ("datasets", "toys", "toy"),
+        ("sweeps", "leaderbord", "leaderboard"),
+    ],
 )
 def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(kind, wrong, right):
-    with pytest.raises(BenchError, match=rf"unknown {kind[:-1]} '{wrong}'; did you mean .*{right}.*\(all: python -m bench list\)"):
+    with pytest.raises(
+        BenchError, match=rf"unknown {kind[:-1]} '{wrong}'; did you mean .*{right}.*\(all: python -m bench list\)"
+    ):
         find(kind, wrong)
 
 
@@ -44,7 +51,9 @@ def test_a_name_that_is_like_none_is_answered_with_all_of_them():
 
 
 def test_an_unknown_kind_is_an_error_that_lists_them():
-    with pytest.raises(BenchError, match="unknown kind 'models'; the kinds are adapters, methods, datasets, sweeps, results"):
+    with pytest.raises(
+        BenchError, match="unknown kind 'models'; the kinds are adapters, methods, datasets, sweeps, results"
+    ):
         names("models")
 
 
@@ -68,7 +77,10 @@ def test_an_adapter_of_another_package_is_found_by_its_model(monkeypatch):
 
 def test_a_file_and_an_entry_point_of_one_name_are_an_error_that_names_both(monkeypatch):
     module = plug_in(monkeypatch, "methods", "coop")
-    with pytest.raises(BenchError, match=rf"kind methods are called 'coop': baselines.coop and {module.__name__}.*rename or uninstall one"):
+    with pytest.raises(
+        BenchError,
+        match=rf"kind methods are called 'coop': baselines.coop and {module.__name__}.*rename or uninstall one",
+    ):
         names("methods")
 
 
@@ -81,13 +93,18 @@ def test_two_entry_points_of_one_name_are_an_error(monkeypatch):
 
 def test_two_adapters_that_offer_one_model_are_an_error(monkeypatch):
     plug_in(monkeypatch, "adapters", "rival", MODELS={"tiny-clip": ""}, VERSION=1, load=None)
-    with pytest.raises(BenchError, match="two adapters offer a model called 'tiny-clip': adapters.clip and fake_plug_in"):
+    with pytest.raises(
+        BenchError, match="two adapters offer a model called 'tiny-clip': adapters.clip and fake_plug_in"
+    ):
         names("adapters")
 
 
 def test_a_plug_in_that_lacks_something_is_an_error_that_lists_it_all(monkeypatch):
     module = plug_in(monkeypatch, "methods", "half", Config=object, NEEDS=frozenset(), VERSION=1, fit=None)
-    with pytest.raises(BenchError, match=f"{module.__name__} is no plug-in of the kind methods.* TRAINABLE, suggest, describe .*CONTRIBUTING"):
+    with pytest.raises(
+        BenchError,
+        match=f"{module.__name__} is no plug-in of the kind methods.* TRAINABLE, suggest, describe .*CONTRIBUTING",
+    ):
         find("methods", "half")
 
 

@@ -31,7 +31,9 @@ def test_cutting_behind_the_longest_text_changes_nothing(adapter, shape):
     tokens = adapter.tokenize(TEXTS, 4)
     whole = adapter.embed_tokens(tokens)
     whole[:, :4] = vectors
-    torch.testing.assert_close(encode(adapter, cut, vectors), adapter.encode_embedded(whole, tokens), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        encode(adapter, cut, vectors), adapter.encode_embedded(whole, tokens), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_a_tower_that_looks_at_its_padding_is_left_whole(adapter):

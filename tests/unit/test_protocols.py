@@ -13,11 +13,16 @@ from bench.protocols import FOLDS, VAL_PER_CLASS, views
 CLASSES = ("jump", "run", "wave")
 
 
-def manifest(train_groups=6, test_groups=2, per_group=4, split=True, unknown=0, val_groups=0, classes=CLASSES) -> Manifest:
+def manifest(
+    train_groups=6, test_groups=2, per_group=4, split=True, unknown=0, val_groups=0, classes=CLASSES
+) -> Manifest:
     """`per_group` videos a class in each group; the last groups are the test side, `unknown` videos a class have no group."""
     sides = ["train"] * train_groups + ["val"] * val_groups + ["test"] * test_groups
     rows = [
-        {"label": c, "group": f"g{g}", "role": side} for g, side in enumerate(sides) for c in classes for _ in range(per_group)
+        {"label": c, "group": f"g{g}", "role": side}
+        for g, side in enumerate(sides)
+        for c in classes
+        for _ in range(per_group)
     ]
     rows += [{"label": c, "group": "", "role": "train"} for c in classes for _ in range(unknown)]
     table = pd.DataFrame(rows)
@@ -66,7 +71,15 @@ def test_where_validation_must_share_groups_it_says_so():
 
 def test_groups_are_set_aside_even_where_only_one_choice_of_them_works():
     """Only g2 holds every class twice; the others hold one class each and can only train together."""
-    rows = [("g0", "jump"), ("g0", "run"), ("g1", "wave"), *[("g2", c) for c in CLASSES], ("t", "jump"), ("t", "run"), ("t", "wave")]
+    rows = [
+        ("g0", "jump"),
+        ("g0", "run"),
+        ("g1", "wave"),
+        *[("g2", c) for c in CLASSES],
+        ("t", "jump"),
+        ("t", "run"),
+        ("t", "wave"),
+    ]
     table = pd.DataFrame(rows, columns=["group", "label"])
     table["video_id"] = table["path"] = [f"v{i}" for i in range(len(table))]
     m = build("mine", table, CLASSES, Path("/nowhere"), splits={"1": ["train"] * 6 + ["test"] * 3})
@@ -88,7 +101,9 @@ def test_many_groups_are_no_reason_to_share(num_groups):
 
 @pytest.mark.parametrize("shots", [21, 24, 100])
 def test_too_many_shots_is_an_error_that_says_the_most(shots):
-    with pytest.raises(BenchError, match=f"{shots} training and 4 validation videos a class.*has only 24.*most shots it allows is 20"):
+    with pytest.raises(
+        BenchError, match=f"{shots} training and 4 validation videos a class.*has only 24.*most shots it allows is 20"
+    ):
         views(manifest(), "few_shot", "1", 1, shots)
     views(manifest(), "few_shot", "1", 1, 20)
 
@@ -116,7 +131,9 @@ def test_a_published_validation_part_is_used():
     assert groups(m, v.val) <= {"g4", "g5"} and groups(m, v.train) <= {"g0", "g1", "g2", "g3"}
     assert per_class(m, v.val) == dict.fromkeys(CLASSES, 4)
     whole = views(m, "cross_subject", "1", 1)
-    assert per_class(m, whole.train) == dict.fromkeys(CLASSES, 12) and per_class(m, whole.val) == dict.fromkeys(CLASSES, 6)
+    assert per_class(m, whole.train) == dict.fromkeys(CLASSES, 12) and per_class(m, whole.val) == dict.fromkeys(
+        CLASSES, 6
+    )
 
 
 def test_beside_a_published_validation_part_all_of_training_are_shots():
@@ -178,7 +195,9 @@ def test_folds_do_not_depend_on_the_seed():
     assert views(m, "few_shot", "2", 1, 4).test == views(m, "few_shot", "2", 9, 4).test
 
 
-@pytest.mark.parametrize(("split", "known"), [(True, "has no split '2'; it has 1$"), (False, "folds 1, 2, 3, 4, 5, and no '9'")])
+@pytest.mark.parametrize(
+    ("split", "known"), [(True, "has no split '2'; it has 1$"), (False, "folds 1, 2, 3, 4, 5, and no '9'")]
+)
 def test_an_unknown_split_is_an_error_that_lists_them(split, known):
     with pytest.raises(BenchError, match=known):
         views(manifest(split=split), "zero_shot", "2" if split else "9", 1)
@@ -191,7 +210,9 @@ def test_too_few_groups_for_folds_is_an_error():
 
 def test_fewer_videos_of_every_class_than_folds_is_an_error_not_a_traceback():
     m = manifest(train_groups=9, test_groups=0, per_group=1, split=False)
-    thin = pd.concat([m.rows[m.rows["label"] == c].iloc[3 * i : 3 * i + 3] for i, c in enumerate(CLASSES)]).reset_index(drop=True)
+    thin = pd.concat([m.rows[m.rows["label"] == c].iloc[3 * i : 3 * i + 3] for i, c in enumerate(CLASSES)]).reset_index(
+        drop=True
+    )
     with pytest.raises(BenchError, match="folds"):
         views(Manifest("mine", CLASSES, thin), "zero_shot", "1", 1)
 
@@ -216,7 +237,9 @@ def test_an_unknown_protocol_is_an_error():
 )
 def test_whatever_the_groups_hold_the_promises_hold_or_it_is_an_error(sizes, shots, seed):
     """`sizes`: how many videos of either class each training group has."""
-    rows = [(f"g{g}", c) for g, of_group in enumerate(sizes) for c, n in zip("ab", of_group, strict=True) for _ in range(n)]
+    rows = [
+        (f"g{g}", c) for g, of_group in enumerate(sizes) for c, n in zip("ab", of_group, strict=True) for _ in range(n)
+    ]
     table = pd.DataFrame([*rows, ("t", "a"), ("t", "b")], columns=["group", "label"])
     table["video_id"] = table["path"] = [f"v{i}" for i in range(len(table))]
     m = build("mine", table, ("a", "b"), Path("/nowhere"), splits={"1": ["train"] * len(rows) + ["test"] * 2})
@@ -230,4 +253,6 @@ def test_whatever_the_groups_hold_the_promises_hold_or_it_is_an_error(sizes, sho
     assert per_class(m, v.train) == {"a": shots, "b": shots}
     assert per_class(m, v.val) == {"a": min(shots, 4), "b": min(shots, 4)}
     assert not set(v.train) & set(v.val)
-    assert (v.selection == "validation on other groups") == (not groups(m, v.train) & groups(m, v.val)) or "shares" in v.selection
+    assert (v.selection == "validation on other groups") == (
+        not groups(m, v.train) & groups(m, v.val)
+    ) or "shares" in v.selection

@@ -46,12 +46,21 @@ def test_the_run_id_of_a_run_stays_what_it_is():
 def test_the_run_id_is_the_same_in_another_process_with_another_hash_seed():
     code = "from tests.unit.test_specs import RUN; print(RUN.run_id)"
     for seed in ("1", "2"):
-        out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True)
+        out = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True
+        )
         assert out.stdout.strip() == RUN.run_id, out.stderr
 
 
 @pytest.mark.parametrize(
-    "change", [{"root": "/elsewhere"}, {"root": None}, {"dataset_options": (("csv", "other.csv"),)}, {"limit": None}, {"bank": "a.json"}]
+    "change",
+    [
+        {"root": "/elsewhere"},
+        {"root": None},
+        {"dataset_options": (("csv", "other.csv"),)},
+        {"limit": None},
+        {"bank": "a.json"},
+    ],
 )
 def test_where_the_data_lies_is_not_in_the_id_but_what_it_is(change):
     """Which rows and which sentences there are is in the digests of manifest and bank."""
@@ -88,11 +97,18 @@ def test_each_thing_that_matters_changes_the_id_to_one_of_its_own():
     assert all(re.fullmatch("[0-9a-f]{12}", run_id) for run_id in ids.values())
 
 
-@pytest.mark.parametrize(("name", "values"), [("sampling", ("segment_centre", "x")), ("decoder", ("pyav", "x")), ("precision", ("float32", "x"))])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("sampling", ("segment_centre", "x")), ("decoder", ("pyav", "x")), ("precision", ("float32", "x"))],
+)
 def test_what_has_one_value_today_is_in_the_id_already(name, values, monkeypatch):
     """Tomorrow it has two, and today's runs must keep their ids apart from tomorrow's."""
     monkeypatch.setattr(f"bench.specs.{name.upper()}S", values)
-    spec = replace(SPEC, precision="x") if name == "precision" else replace(SPEC, frames=replace(SPEC.frames, **{name: "x"}))
+    spec = (
+        replace(SPEC, precision="x")
+        if name == "precision"
+        else replace(SPEC, frames=replace(SPEC.frames, **{name: "x"}))
+    )
     assert replace(RUN, spec=spec).run_id != RUN.run_id
 
 
@@ -164,7 +180,11 @@ def test_a_spec_that_makes_no_sense_is_an_error(values, said):
 
 @pytest.mark.parametrize(
     ("values", "said"),
-    [({"num_frames": 0}, "num_frames is 0; it is at least 1"), ({"sampling": "random"}, "'random'"), ({"decoder": "decord"}, "'decord'")],
+    [
+        ({"num_frames": 0}, "num_frames is 0; it is at least 1"),
+        ({"sampling": "random"}, "'random'"),
+        ({"decoder": "decord"}, "'decord'"),
+    ],
 )
 def test_frames_that_make_no_sense_are_an_error(values, said):
     with pytest.raises(BenchError, match=said):

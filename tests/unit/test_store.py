@@ -8,17 +8,31 @@ import pytest
 
 from bench import _files, store
 from bench.contracts import BenchError
-from bench.store import COMPLETE, FAILED, INDEX, Predictions, Results, is_complete, run_folder, write, write_failure
+from bench.store import COMPLETE, INDEX, Predictions, Results, is_complete, run_folder, write, write_failure
 
 RUN, OTHER, THIRD = "0123456789ab", "0123fedcba98", "ffffffffffff"
-COLUMNS = {"dataset": "toy", "backbone": "fake", "shots": None, "seed": 1, "series": "s", "versions": {"method": 1, "protocol": 1}}
+COLUMNS = {
+    "dataset": "toy",
+    "backbone": "fake",
+    "shots": None,
+    "seed": 1,
+    "series": "s",
+    "versions": {"method": 1, "protocol": 1},
+}
 RECORD = {"spec": {"seed": 1}, "columns": COLUMNS}
 
 
 def predictions(num=5, shift=0.0):
     logits = np.arange(num * 3, dtype=np.float32).reshape(num, 3) % 7 + np.float32(shift)
     ids = [f"{i:03}" for i in range(num)]
-    return Predictions(logits, np.arange(num) % 3, ids, [f"s{i % 2}" for i in range(num)], ["a", "b", "NA"], {"x.mp4": "no frame, \n really"})
+    return Predictions(
+        logits,
+        np.arange(num) % 3,
+        ids,
+        [f"s{i % 2}" for i in range(num)],
+        ["a", "b", "NA"],
+        {"x.mp4": "no frame, \n really"},
+    )
 
 
 def complete(home, run_id=RUN, top1=0.5, **columns):
@@ -42,7 +56,12 @@ def test_a_run_comes_back_as_it_was_written(tmp_path):
     back, made = store.read_predictions(tmp_path, RUN), predictions()
     np.testing.assert_array_equal(back.logits, made.logits)
     np.testing.assert_array_equal(back.labels, made.labels)
-    assert (back.video_ids, back.groups, back.class_names, back.failed) == (made.video_ids, made.groups, made.class_names, made.failed)
+    assert (back.video_ids, back.groups, back.class_names, back.failed) == (
+        made.video_ids,
+        made.groups,
+        made.class_names,
+        made.failed,
+    )
     record = store.read_record(tmp_path, RUN)
     assert record["columns"] == RECORD["columns"] and record["run_id"] == RUN
 
@@ -93,7 +112,8 @@ def test_a_score_that_is_not_a_number_in_the_record_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "run_id", ["", "..", "../../../etc/passwd", "0123456789a", "0123456789abc", "0123456789AB", "/0123456789a", "0123456789ab\n"]
+    "run_id",
+    ["", "..", "../../../etc/passwd", "0123456789a", "0123456789abc", "0123456789AB", "/0123456789a", "0123456789ab\n"],
 )
 def test_only_a_run_id_names_a_folder(run_id, tmp_path):
     for use in (run_folder, is_complete, store.read_record, store.read_predictions, store.failure, store.remove):
@@ -112,7 +132,9 @@ def test_a_folder_of_another_schema_is_refused_not_guessed_at(schema, tmp_path):
     path = complete(tmp_path) / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
     for use in (is_complete, store.read_record):
-        with pytest.raises(BenchError, match=rf"{path.parent}.*schema {schema}, this version reads schema 1.*BENCH_HOME elsewhere"):
+        with pytest.raises(
+            BenchError, match=rf"{path.parent}.*schema {schema}, this version reads schema 1.*BENCH_HOME elsewhere"
+        ):
             use(tmp_path, RUN)
     with pytest.raises(BenchError, match=f"schema {schema}"):
         Results(tmp_path).scores  # noqa: B018 - reading is the test

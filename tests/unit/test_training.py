@@ -54,7 +54,9 @@ def test_the_generator_alone_draws_the_order():
 def rates(config, monkeypatch):
     """The learning rate of each epoch, as the optimiser saw it."""
     seen, step = [], torch.optim.SGD.step
-    monkeypatch.setattr(torch.optim.SGD, "step", lambda self, *a: (seen.append(self.param_groups[0]["lr"]), step(self, *a))[1])
+    monkeypatch.setattr(
+        torch.optim.SGD, "step", lambda self, *a: (seen.append(self.param_groups[0]["lr"]), step(self, *a))[1]
+    )
     fit(config, num=config.batch_size)
     return seen
 
@@ -92,7 +94,8 @@ def test_a_loss_that_is_no_number_stops_and_says_when(value):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("optimizer", "adam"), ("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("learning_rate", math.nan)]
+    ("field", "value"),
+    [("optimizer", "adam"), ("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("learning_rate", math.nan)],
 )
 def test_a_config_that_cannot_train_is_an_error_that_names_it(field, value):
     with pytest.raises(BenchError, match=f"{field}.*{value}"):
