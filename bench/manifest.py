@@ -236,7 +236,10 @@ def load(folder: Path, key: str) -> Manifest:
 
 
 def _inside(base: Path, text: str, dataset: str) -> Path:
-    path = (base / text).resolve()
+    try:
+        path = (base / text).resolve()
+    except ValueError as error:  # a NUL in it
+        raise BenchError(f"{dataset}: {text!r} is no path: {error}") from error
     if not path.is_relative_to(base):
         raise BenchError(f"{dataset}: the path {text!r} leaves the root {base}; paths stay inside it")
     return path

@@ -93,9 +93,25 @@ def escape_markdown(text: str) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A heading, a pipe table whose columns are padded so that a terminal shows it well too, and the notes."""
-    rows = [[escape_markdown(name) for name in table.header]]
-    rows += [[_markdown_cell(cell) for cell in row] for block in table.blocks for row in block]
+    """A heading, a pipe table with padded columns, and the notes."""
+    return _padded(table, escape_markdown, "**{}**", "\\[{}\\]")
+
+
+def text(table: Table) -> str:
+    """The same for a terminal: nothing is escaped but control characters, a star stands for bold."""
+    return _padded(table, plain, "*{}", "[{}]")
+
+
+def _padded(table: Table, show: Callable[[str], str], bold: str, mark_form: str) -> str:
+    """A pipe table; `show` escapes a text, `bold` and `mark_form` are filled with a shown text or a footnote's letters."""
+
+    def shown(cell: Cell) -> str:
+        written = show(cell.text)
+        marks = " " + mark_form.format(",".join(cell.marks)) if cell.marks else ""
+        return (bold.format(written) if cell.bold else written) + marks
+
+    rows = [[show(name) for name in table.header]]
+    rows += [[shown(cell) for cell in row] for block in table.blocks for row in block]
     widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(table.header))]
     left = [i < table.num_text for i in range(len(widths))]
     lines = [
@@ -106,16 +122,10 @@ def markdown(table: Table) -> str:
     ]
     rule = ["-" * w if is_left else "-" * (w - 1) + ":" for w, is_left in zip(widths, left, strict=True)]
     lines.insert(1, "| " + " | ".join(rule) + " |")
-    notes = [f"- {escape_markdown(note)}" for note in table.notes]
-    notes += [f"- \\[{mark}\\] {escape_markdown(text)}" for mark, text in table.footnotes]
-    head = [f"## {escape_markdown(table.title)}", "", escape_markdown(table.caption), ""]
+    notes = [f"- {show(note)}" for note in table.notes]
+    notes += [f"- {mark_form.format(mark)} {show(told)}" for mark, told in table.footnotes]
+    head = [f"## {show(table.title)}", "", show(table.caption), ""]
     return "\n".join([*head, *(lines if len(rows) > 1 else ["Nothing to show."]), "", *notes]).rstrip() + "\n"
-
-
-def _markdown_cell(cell: Cell) -> str:
-    text = escape_markdown(cell.text)
-    marks = f" \\[{','.join(cell.marks)}\\]" if cell.marks else ""
-    return (f"**{text}**" if cell.bold else text) + marks
 
 
 # --- LaTeX -----------------------------------------------------------------------------------------------------

@@ -43,8 +43,8 @@ def render(results: ResultsView) -> Iterator[Artifact]:
 
 
 def text(results: ResultsView) -> str:
-    """All leaderboards as Markdown, for a terminal."""
-    return "\n".join(_tables.markdown(table) for table in tables(results))
+    """All leaderboards for a terminal."""
+    return "\n".join(_tables.text(table) for table in tables(results))
 
 
 def tables(results: ResultsView) -> Iterator[_tables.Table]:
