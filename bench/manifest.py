@@ -49,7 +49,7 @@ class Manifest:
     def digest(self) -> str:
         """Over everything but the paths: moving a data set changes nothing, another video or label does."""
         text = self.rows.drop(columns="path").to_csv(index=False)
-        return digest([list(self.class_names), text])
+        return digest([list(self.class_names), self.group_kind, text])
 
     def limited(self, per_class: int | None) -> Manifest:
         """At most `per_class` rows a class, label and split role, spread evenly over the groups; None changes nothing."""

@@ -86,7 +86,10 @@ def test_the_files_fit_open_clips_classes(family: str, kind: type) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_record_says_how_the_weights_came_about(family: str) -> None:
     record = json.loads((HERE / f"{family}.json").read_text())
-    assert {"seed", "steps", "seconds", "rate"} <= set(record["pretraining"])
+    pretraining = record["pretraining"]
+    assert {"seed", "steps", "seconds", "stages"} <= set(pretraining)
+    assert all({"seed", "rate", "steps", "seconds", "threads"} <= set(stage) for stage in pretraining["stages"])
+    assert pretraining["steps"] == sum(stage["steps"] for stage in pretraining["stages"])
     assert {"size", "mean", "std", "interpolation"} <= set(record["preprocess"])
     toy = record["figures"]["toy"]
     assert toy["descriptions"] >= 0.75 and toy["names"] <= 0.25
