@@ -34,7 +34,7 @@ setup: $(STAMP) ## make or complete the environment; nothing to do unless the pi
 bench: $(STAMP) ## run a sweep (what is complete is not run again), print the leaderboard and where the report lies
 	@'$(PY)' -m bench run $(RUN) $(ARGS)
 test: $(STAMP) ## every test that this machine can run; those it cannot are skipped with the reason
-	@'$(PY)' -m pytest $(ARGS)
+	@'$(PY)' -m pytest -n logical --dist loadfile $(ARGS)
 check: lint types imports test ## everything that must pass before a commit: lint, types, imports, tests
 lint: $(STAMP) ## ruff: rules and format, changes nothing
 	@'$(PY)' -m ruff check . && '$(PY)' -m ruff format --check .

@@ -115,7 +115,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> N
             alpha=0.16,
             linewidth=0,
         )
-        ax.plot(shots, 100 * points["top1"].to_numpy(float), clip_on=False, zorder=3, **look)  # markers at 100 stay whole
+        ax.plot(shots, 100 * points["top1"].to_numpy(float), clip_on=False, zorder=3, **look)
 
 
 def _note(frame: pd.DataFrame, runs: pd.DataFrame) -> str:
