@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import av
 import numpy as np
+import safetensors
 import torch
 from torch import Tensor
 
+from bench import frames
 from bench.contracts import (
     KNOWLEDGE,
     PROMPTS,
@@ -32,6 +35,7 @@ from bench.contracts import (
     LabelledFeatures,
     PromptableAdapter,
 )
+from bench.features import FeatureStore
 from bench.runner import parameter_hash
 
 TOLERANCE = 1e-5  # float32, relative to the largest value
@@ -320,7 +324,10 @@ def backbone_stays(method: ModuleType, adapter: Adapter) -> None:
 
 
 def files_stay_closed(method: ModuleType, adapter: Adapter) -> None:
-    """`fit` opens no data file: what it may see comes as arguments, and the test view is not among them."""
+    """`fit` opens no data file: what it may see comes as arguments, and the test view is not among them.
+
+    Python's own `open` is seen wherever it is called; libraries that open files in C or Rust are seen by their usual doors.
+    """
     with _watched() as opened:
         _fitted(method, adapter)
     _require(not opened, f"fit opened {opened[0]}" if opened else "")
@@ -350,10 +357,31 @@ def _watched() -> Iterator[list[str]]:
     global _opened
     _add_hook()
     _opened = []
+    doors: list[tuple[Any, str]] = [
+        (av, "open"),
+        (safetensors, "safe_open"),
+        (FeatureStore, "load"),
+        (frames, "read"),
+        (torch, "load"),
+    ]
+    before = [getattr(owner, name) for owner, name in doors]
+    for (owner, name), door in zip(doors, before, strict=True):
+        setattr(owner, name, _watching(f"{owner.__name__}.{name}", door))
     try:
         yield _opened
     finally:
         _opened = None
+        for (owner, name), door in zip(doors, before, strict=True):
+            setattr(owner, name, door)
+
+
+def _watching(name: str, door: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if _opened is not None:
+            _opened.append(f"{name}({', '.join(map(str, args))})")
+        return door(*args, **kwargs)
+
+    return watched
 
 
 @functools.cache

@@ -78,7 +78,7 @@ def run(
     """Do a sweep: every run that is not complete yet, then the tables. Example: python -m bench run --dataset toy --seeds 1"""
     home = bench_home()
     choice = _choice(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
-    from bench.planning import load_manifest, on_disk, plan
+    from bench.planning import on_disk, plan
 
     with _progress.bars() as display:
         reporter = _progress.reporter(display)
@@ -98,7 +98,7 @@ def run(
             )
         return
     failed = _launch(planned, home, where, workers) if complete < len(planned) else False
-    _show_report(home, load_manifest(home, planned[0].manifest).dataset)
+    _show_report(home, planned[0].manifest)
     if failed:
         raise typer.Exit(1)
 
@@ -294,9 +294,9 @@ def _numbers(what: str, text: str | None) -> tuple[int, ...] | None:
         raise BenchError(f"{what} takes whole numbers such as 1,2,3, not {text!r}") from None
 
 
-def _show_report(home: Path, dataset: str) -> None:
+def _show_report(home: Path, manifest: str) -> None:
     from bench import reporting
 
     page = reporting.refresh(home)
-    out.print(reporting.leaderboard(home, dataset))
+    out.print(reporting.leaderboard(home, manifest))
     out.print(f"report: {page}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 INFRASTRUCTURE = frozenset(
     {errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
 )
+WHOLE = 0.9  # share of the header's frames below which a file is taken for cut off; headers miscount by a frame or two
 DECODE_THREADS = 1  # one worker a core; more threads a file make workers fight
 
 
@@ -66,6 +67,8 @@ def read(
         guess = _header_count(path) if whole else 0
         count = guess or _count(path, start_s, end_s)
         chosen, seen = _take(path, segment_centres(count, num_frames), start_s, end_s) if count else ([], 0)
+        if whole and 0 < seen < WHOLE * guess:
+            raise UndecodableVideo(f"{path.name}: cut off: its header says {guess} frames, {seen} can be decoded")
         if seen != count and seen > 0:
             chosen, _ = _take(path, segment_centres(seen, num_frames), start_s, end_s)
     except UndecodableVideo:
@@ -101,13 +104,15 @@ def _frames(path: Path, start_s: float, end_s: float) -> Iterator[VideoFrame]:
             raise UndecodableVideo(f"{path.name}: it has no video stream")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = DECODE_THREADS
+        # Windows count from the video's own beginning, which some containers do not put at 0.
+        begin = float((stream.start_time or 0) * (stream.time_base or 0))
         decoded = 0
         try:
             for frame in container.decode(stream):
                 decoded += 1
-                if not math.isnan(start_s) and frame.time is not None and frame.time < start_s:
+                if not math.isnan(start_s) and frame.time is not None and frame.time - begin < start_s:
                     continue
-                if not math.isnan(end_s) and frame.time is not None and frame.time >= end_s:
+                if not math.isnan(end_s) and frame.time is not None and frame.time - begin >= end_s:
                     return
                 yield frame
         except av.FFmpegError as error:

@@ -26,7 +26,7 @@ from bench.contracts import (
     digest,
     make_config,
 )
-from bench.provenance import source_digest
+from bench.provenance import source_digest, versions
 from bench.specs import SCHEMA, ResolvedRun, RunSpec, as_pairs, from_dict, to_dict
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def resolve(spec: RunSpec, home: Path, progress: Progress = silent) -> ResolvedR
 def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> list[ResolvedRun]:
     """Resolve many specs, each id once. The answer is kept under plans/, so that asking again needs no backbone and no torch.
 
-    What is kept is keyed by the specs, the rows found on disk, every source file of this repository and the weights at hand; with
-    plug-ins from outside the repository, whose sources are not known here, nothing is kept.
+    What is kept is keyed by the specs, the rows found on disk for each, every source file of this repository, the libraries'
+    versions and the weights at hand; with plug-ins from outside, whose sources are not known here, nothing is kept.
     """
-    rows = sorted({build_manifest(spec, home, progress).digest for spec in specs})
+    rows = [build_manifest(spec, home, progress).digest for spec in specs]
     weights = [
         [str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in sorted((home / "weights").rglob("*")) if p.is_file()
     ]
@@ -79,7 +79,7 @@ def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> l
         for b in sorted({s.bank or "" for s in specs})
         if b.endswith(".json") and Path(b).is_file()
     ]
-    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, banks, source_digest()])
+    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, banks, source_digest(), versions()])
     path = home / "plans" / f"{key}.json"
     outside = any(plugins.outside(kind) for kind in plugins.FOLDERS)
     if path.is_file() and not outside:
@@ -223,6 +223,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
     name = manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else "")
     return {
         "dataset": name,
+        "manifest": resolved.manifest,
         "series": _series(resolved, facts.weights_sha256),
         "versions": dict(resolved.versions) | {"adapter": facts.version},
         "backbone": spec.backbone,

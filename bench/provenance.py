@@ -37,7 +37,7 @@ def provenance() -> dict[str, Any]:
         "git": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": versions(),
         "decoder": _decoder(),
         "command": sys.argv,
         "host": platform.node(),
@@ -46,6 +46,11 @@ def provenance() -> dict[str, Any]:
         "torch_threads": 1,
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
     }
+
+
+def versions() -> dict[str, str | None]:
+    """The installed versions of the libraries that a number can depend on; imports none of them."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def source_digest() -> str:

@@ -44,9 +44,9 @@ def refresh(home: Path) -> Path:
     return page
 
 
-def leaderboard(home: Path, dataset: str) -> str:
-    """The leaderboard of one data set as plain text."""
-    text: str = plugins.find("results", "leaderboard").text(store.Results(home, dataset))
+def leaderboard(home: Path, manifest: str) -> str:
+    """The leaderboard of one list of videos (a manifest's digest) as plain text."""
+    text: str = plugins.find("results", "leaderboard").text(store.Results(home, manifest))
     return text
 
 

@@ -117,6 +117,7 @@ def _fit_and_predict(resolved: ResolvedRun, home: Path) -> tuple[store.Predictio
         "num_failed_train": failed_train + failed_val,
         "num_groups": int(rows["group"].iloc[kept].nunique()),
         "num_train": len(train) if train is not None else 0,
+        "num_leaked": int(rows["stamp"].iloc[kept].isin(rows["stamp"].iloc[[*views.train, *views.val]]).sum()),
     }
     return predictions, facts
 

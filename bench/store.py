@@ -161,9 +161,9 @@ def _check_schema(folder: Path) -> None:
 class Results:
     """All runs of a home, for tables and plots. Torch-free; complete, failed and n/a runs alike."""
 
-    def __init__(self, home: Path, dataset: str | None = None) -> None:
+    def __init__(self, home: Path, manifest: str | None = None) -> None:
         self.home = home
-        self.dataset = dataset  # None is all of them
+        self.manifest = manifest  # digest of the only list of videos that is looked at; None is all of them
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -172,8 +172,9 @@ class Results:
         frame = pd.DataFrame(rows, columns=None if rows else ["run_id", "status", "metric", "value"])
         if rows:
             frame = _newest(frame)
-        if self.dataset is not None and rows:
-            frame = frame[frame["dataset"] == self.dataset].reset_index(drop=True)
+            frame = _told_apart(frame)
+        if self.manifest is not None and rows:
+            frame = frame[frame["manifest"] == self.manifest].reset_index(drop=True)
         if "shots" in frame:
             frame["shots"] = frame["shots"].astype("Int64")
         return frame
@@ -214,6 +215,13 @@ class Results:
         except (OSError, ValueError, KeyError, TypeError):
             return {}
         return body["runs"] if body["schema"] == SCHEMA and index.get("digest") == digest(body) else {}
+
+
+def _told_apart(frame: pd.DataFrame) -> pd.DataFrame:
+    """Data sets of one name but different rows on disk get names of their own: their numbers are never put together."""
+    several = frame.groupby("dataset")["manifest"].transform("nunique") > 1
+    apart = frame["dataset"] + " [rows " + frame["manifest"].str[:6] + "]"
+    return frame.assign(dataset=frame["dataset"].mask(several, apart))
 
 
 def _newest(frame: pd.DataFrame) -> pd.DataFrame:

@@ -132,7 +132,7 @@ class _Board:
     def _row_marks(self, first: pd.Series, parts: dict[Key, pd.DataFrame]) -> tuple[list[str], dict[Key, list[str]]]:
         """Footnotes of a whole row, and of single cells where the row's cells were selected in different ways."""
         names_only = first["protocol"] == "zero_shot" and first["text_source"] == "class_names"
-        shared = [TOY_NAMES] if self.dataset == "toy" and names_only else []
+        shared = [TOY_NAMES] if self.dataset.startswith("toy") and names_only else []
         if not first["needs_train"]:
             return shared, {}
         done = {c: part[part["status"] == "complete"] for c, part in parts.items()}
@@ -206,6 +206,8 @@ class _Board:
             f"Test videos a complete run: {_span(done['num_test'])}; groups ({groups}): {_span(done['num_groups'])}; "
             f"undecodable test videos, recorded and in no score: {_span(done['num_failed'])}."
         )
+        if "num_leaked" in done and (leaked := int(done["num_leaked"].fillna(0).max())):
+            yield f"Leak: up to {leaked} test videos of a run have the same content as one of its training or validation videos."
         known = self.runs[["backbone", "pretraining"]].drop_duplicates().itertuples(index=False)
         yield "Pre-training: " + "; ".join(f"{backbone}: {data}" for backbone, data in known) + "."
 

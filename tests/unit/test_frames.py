@@ -74,11 +74,26 @@ def test_frames_that_are_stored_out_of_order_come_in_order(tmp_path):
     assert frame_numbers(read(path, 24)) == list(range(24))
 
 
-@pytest.mark.parametrize("claimed", [0, 5, 4000])
+@pytest.mark.parametrize("claimed", [0, 5, 22])
 def test_a_header_that_lies_about_the_count_changes_nothing(claimed, tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", 20)
     monkeypatch.setattr("bench.frames._header_count", lambda path: claimed)
     assert frame_numbers(read(path, 4)) == [2, 7, 12, 17]
+
+
+def test_a_file_that_is_cut_off_is_no_shorter_video(tmp_path):
+    path = write_video(tmp_path / "a.avi", 50, codec="mpeg4")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UndecodableVideo, match="cut off: its header says 50 frames"):
+        read(path, 4)
+
+
+def test_a_window_counts_from_the_videos_own_beginning(tmp_path):
+    path = write_video(tmp_path / "a.mpg", 25, codec="mpeg1video", fps=25)
+    # This codec's grey levels are off by a frame's worth.
+    assert frame_numbers(read(path, 2, 0.0, 0.4)) == pytest.approx([2, 7], abs=1)
+    assert frame_numbers(read(path, 2, 0.4, 0.8)) == pytest.approx([12, 17], abs=1)
 
 
 def test_matroska_really_has_no_count(tmp_path):

@@ -13,6 +13,7 @@ from bench.store import COMPLETE, INDEX, Predictions, Results, is_complete, run_
 RUN, OTHER, THIRD = "0123456789ab", "0123fedcba98", "ffffffffffff"
 COLUMNS = {
     "dataset": "toy",
+    "manifest": "m0",
     "backbone": "fake",
     "shots": None,
     "seed": 1,
@@ -214,8 +215,8 @@ def test_results_show_complete_failed_and_inapplicable_runs(tmp_path):
 
 def test_results_of_one_data_set(tmp_path):
     complete(tmp_path, RUN)
-    complete(tmp_path, OTHER, dataset="mine")
-    assert Results(tmp_path, "mine").scores["run_id"].unique().tolist() == [OTHER]
+    complete(tmp_path, OTHER, dataset="mine", manifest="m1")
+    assert Results(tmp_path, "m1").scores["run_id"].unique().tolist() == [OTHER]
     assert Results(tmp_path, "nothing").scores.empty
 
 

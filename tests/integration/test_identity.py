@@ -1,0 +1,239 @@
+"""What is in a run's identity and what a plan is kept under: nothing that moves a number is left out, nothing else is in."""
+
+import json
+
+import pytest
+import torch
+from fakes import FakeAdapter, forget, plug_in, plug_in_adapter, write_classes, write_video
+
+import bench as kpbench
+from bench import planning, plugins, protocols, reporting, runner, store
+from bench.contracts import BenchError
+from bench.specs import RunSpec
+
+CLASSES = ("clap", "run", "wave")
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "bench_home"
+
+
+@pytest.fixture
+def adapter(monkeypatch):
+    return plug_in_adapter(monkeypatch)
+
+
+@pytest.fixture
+def bank(tmp_path):
+    path = tmp_path / "bank.json"
+
+    def write(text="goes"):
+        rows = {
+            c: [{"text": f"{c} {text} {n}", "kind": "motion", "origin": "me", "status": "accepted"} for n in "ab"]
+            for c in CLASSES
+        }
+        path.write_text(json.dumps({"schema": 1, "dataset": "mine", "about": "", "classes": rows}))
+        return str(path)
+
+    return write
+
+
+def spec(videos, method="zero_shot", **more):
+    return RunSpec(dataset="folder", root=str(videos), backbone="fake", method=method, **more)
+
+
+# --- the plan that is kept -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def planned(home, monkeypatch, videos):
+    """Plans one spec as a new process would; says whether the kept plan was used."""
+    monkeypatch.setattr(plugins, "outside", lambda kind: ())
+    calls = []
+    real = planning.resolve
+    monkeypatch.setattr(planning, "resolve", lambda *a: calls.append(1) or real(*a))
+
+    def plan(*specs):
+        calls.clear()
+        planning._built.clear()
+        found = planning.plan(list(specs), home)
+        return found, not calls
+
+    return plan
+
+
+def test_a_plan_is_kept_and_read_back_whole(planned, adapter, videos):
+    first, kept = planned(spec(videos), spec(videos, "linear_probe", protocol="few_shot", shots=2))
+    assert not kept
+    assert planned(spec(videos), spec(videos, "linear_probe", protocol="few_shot", shots=2)) == (first, True)
+
+
+@pytest.mark.parametrize("changed", ["rows", "sources", "libraries", "weights", "bank", "order of roots"])
+def test_a_plan_is_made_anew_when_anything_behind_it_changes(
+    changed, planned, adapter, videos, bank, home, monkeypatch, tmp_path
+):
+    mine = write_classes(tmp_path / "mine", CLASSES, 6)
+    specs = [spec(mine, config={"text": "descriptions"}, bank=bank())]
+    if changed == "order of roots":
+        specs = [spec(mine), spec(write_classes(tmp_path / "other", CLASSES, 7))]
+    planned(*specs)
+    if changed == "rows":
+        write_video(mine / "test" / "run" / "new.mp4", 4, first=9)
+    if changed == "sources":
+        monkeypatch.setattr(planning, "source_digest", lambda: "edited")
+    if changed == "libraries":
+        monkeypatch.setattr(planning, "versions", lambda: {"open_clip_torch": "99"})
+    if changed == "weights":
+        (home / "weights" / "fake").mkdir(parents=True)
+        (home / "weights" / "fake" / "w.pt").touch()
+    if changed == "bank":
+        bank("went")
+    if changed == "order of roots":
+        mine.rename(tmp_path / "swap")
+        (tmp_path / "other").rename(mine)
+        (tmp_path / "swap").rename(tmp_path / "other")
+    found, kept = planned(*specs)
+    assert not kept
+    assert [r.manifest for r in found] == [planning.build_manifest(s, home).digest for s in specs]
+
+
+# --- the id -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_of_a_method_is_in_the_id_not_only_the_changed_ones(adapter, videos, home):
+    resolved = planning.resolve(spec(videos, "linear_probe", protocol="few_shot", shots=2), home)
+    assert dict(resolved.config) == {"c": 0.316, "max_iterations": 1000}
+
+
+def test_the_shuffled_bank_shows_the_same_statements_to_other_classes(adapter, videos, home, bank):
+    more = {"config": {"text": "descriptions"}, "bank": bank()}
+    plain = planning.resolve(spec(videos, **more), home)
+    dealt = [planning.resolve(spec(videos, **more, bank_control="shuffled", seed=s), home) for s in range(1, 7)]
+    manifest = planning.load_manifest(home, plain.manifest)
+    own = planning.classes(plain, manifest).statements
+    others = [planning.classes(r, manifest).statements for r in dealt]
+    assert all(sorted(o) == sorted(own) for o in others)
+    assert sum(o != own for o in others) >= 4
+    scores = {kpbench.run(r.spec)["nll"] for r in dealt}
+    assert len(scores) > 1
+
+
+def test_a_backbone_that_changed_since_the_plan_is_refused(adapter, videos, home, monkeypatch):
+    resolved = planning.resolve(spec(videos), home)
+    runner.extract([resolved], home)
+    forget(planning)
+    monkeypatch.setattr(planning, "load_adapter", lambda name: FakeAdapter(seed=5))
+    monkeypatch.setattr(runner, "load_adapter", lambda name: FakeAdapter(seed=5))
+    with pytest.raises(BenchError, match="not what it was when this run was planned"):
+        runner.execute(resolved, home)
+
+
+# --- what a fit and the predictions are given ---------------------------------------------------------------------------
+
+
+def test_frames_of_the_spec_reach_the_features(adapter, videos, home):
+    from bench.specs import FrameSpec
+
+    resolved = planning.resolve(spec(videos, frames=FrameSpec(num_frames=2)), home)
+    runner.extract([resolved], home)
+    manifest = planning.load_manifest(home, resolved.manifest)
+    found, _, _ = planning.feature_store(resolved, home).load(
+        manifest, protocols.views(manifest, "zero_shot", "1", 1).test
+    )
+    assert found.frames.shape[1] == 2
+
+
+def test_numeric_columns_and_groups_stay_with_their_videos(adapter, videos, home, monkeypatch):
+    rows = "path,label,who,side\n" + "".join(
+        f"{p.relative_to(videos)},{p.parent.name},{p.stem.split('_')[0]}-{p.stem[-1]},{p.relative_to(videos).parts[0]}\n"
+        for p in sorted(videos.rglob("*.mp4"))
+    )
+    (videos / "rows.csv").write_text(rows)
+    options = {"csv": "rows.csv", "group": "who", "split": "side"}
+    seen = {}
+
+    probe = plugins.find("methods", "linear_probe")
+
+    def fit(config, adapter, train, val, classes, seed):
+        seen.update(threads=torch.get_num_threads(), labels=train.labels.tolist())
+        return probe.fit(config, adapter, train, val, classes, seed)
+
+    same = {name: getattr(probe, name) for name in ("Config", "NEEDS", "TRAINABLE", "VERSION", "suggest")}
+    plug_in(monkeypatch, "methods", "watched", **same, fit=fit, describe=lambda config: "watched")
+    torch.set_num_threads(2)
+    asked = spec(videos, "watched", protocol="few_shot", shots=2, dataset_options=options)
+    kpbench.run(asked)
+    assert seen["threads"] == 1 and torch.get_num_threads() == 2
+    assert sorted(seen["labels"]) == [0, 0, 1, 1, 2, 2]
+    resolved = planning.resolve(asked, home)
+    stored = store.read_predictions(home, resolved.run_id)
+    assert stored.class_names == list(CLASSES)
+    manifest = planning.load_manifest(home, resolved.manifest).rows.set_index("video_id")
+    assert stored.groups == manifest.loc[stored.video_ids, "group"].tolist()
+    row = store.Results(home).scores.iloc[0]
+    assert row["selection"] == "validation on other groups" and row["num_leaked"] == 0
+
+
+def test_numeric_columns_follow_the_rows(home, adapter, toy_workspace):
+    manifest_spec = RunSpec(dataset="toy", backbone="fake", method="zero_shot", limit=6)
+    home = toy_workspace.parent
+    resolved = planning.resolve(manifest_spec, home)
+    manifest = planning.load_manifest(home, resolved.manifest)
+    rows = [7, 3, 11]
+    planning.feature_store(resolved, home).fill(manifest, rows, adapter, 2)
+    store_of_two = planning.feature_store(resolved, home)
+    got, _ = runner._view(store_of_two, manifest, rows)
+    name = manifest.numeric[0]
+    assert got.numeric[name].tolist() == manifest.rows[f"num:{name}"].iloc[rows].tolist()
+
+
+def test_the_same_video_on_both_sides_is_counted_and_told(adapter, tmp_path, home):
+    import shutil
+
+    root = write_classes(tmp_path / "v", CLASSES, 12)
+    for c in CLASSES:
+        for n in range(12):
+            shutil.copy(root / "train" / c / f"train_{c}_{n}.mp4", root / "test" / c / f"again_{n}.mp4")
+    kpbench.run(spec(root, "linear_probe", protocol="few_shot", shots=4))
+    results = store.Results(home)
+    assert results.scores["num_leaked"].max() == 3 * (4 + 4)
+    assert "Leak: up to 24 test videos" in reporting.leaderboard(home, results.scores["manifest"].iloc[0])
+
+
+def test_tuning_looks_at_validation_videos_only(adapter, videos, home):
+    resolved = planning.resolve(spec(videos, "linear_probe", protocol="few_shot", shots=4), home)
+    manifest = planning.load_manifest(home, resolved.manifest)
+    views = protocols.views(manifest, "few_shot", "1", 1, 4)
+    # Only training and validation rows are in the store: reading a test row would be an error.
+    planning.feature_store(resolved, home).fill(manifest, [*views.train, *views.val], adapter, resolved.num_frames)
+    assert runner.validation_score(resolved, home) == 1.0
+
+
+# --- what the tables tell apart -----------------------------------------------------------------------------------------
+
+
+def test_changed_settings_are_told_in_the_label(adapter, videos, home):
+    kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2, config={"c": 5.0}))
+    kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2))
+    assert set(store.Results(home).scores["label"]) == {"linear probe", "linear probe [c=5.0]"}
+
+
+def test_lists_of_other_videos_never_share_a_table(adapter, tmp_path, home):
+    root = write_classes(tmp_path / "v", CLASSES, 6)
+    kpbench.run(spec(root))
+    write_video(root / "test" / "run" / "new.mp4", 4, first=9)
+    planning._built.clear()
+    kpbench.run(spec(root))
+    scores = store.Results(home).scores
+    assert scores["dataset"].nunique() == scores["manifest"].nunique() == 2
+    assert all(name.startswith("v [rows ") for name in scores["dataset"])
+
+
+def test_the_report_follows_the_runs(adapter, videos, home):
+    kpbench.run(spec(videos))
+    page = reporting.refresh(home)
+    before = page.read_text()
+    assert reporting.refresh(home).read_text() == before
+    kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2))
+    assert "linear probe" in reporting.refresh(home).read_text()
