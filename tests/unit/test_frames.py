@@ -81,11 +81,10 @@ def test_a_header_that_lies_about_the_count_changes_nothing(claimed, tmp_path, m
     assert frame_numbers(read(path, 4)) == [2, 7, 12, 17]
 
 
-def test_a_file_that_is_cut_off_is_no_shorter_video(tmp_path):
-    path = write_video(tmp_path / "a.avi", 50, codec="mpeg4")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UndecodableVideo, match="cut off: its header says 50 frames"):
+def test_a_file_that_is_cut_off_is_no_shorter_video(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", 20)
+    monkeypatch.setattr("bench.frames._header_count", lambda path: 50)
+    with pytest.raises(UndecodableVideo, match="cut off: its header says 50 frames, 20 can be decoded"):
         read(path, 4)
 
 
