@@ -10,7 +10,7 @@ OPTIONS :=#               its options: OPTIONS="key=value key=value"
 BACKBONES :=#             a,b: only these (METHODS=, SEEDS= the same way)
 METHODS :=
 SEEDS :=
-SHOTS :=
+SHOTS :=#                 few-shot sizes such as 1,4; the data set's own where not given
 BANK :=#                  a knowledge bank (name or .json file) in place of the data set's own
 LIMIT :=#                 at most so many videos a class
 PYTHON :=#                an existing environment's python instead of .venv; its torch stays as it is
@@ -23,6 +23,8 @@ BASE = $(or $(shell command -v python3),$(PYTHON))
 RUN = --where '$(strip $(WHERE))' --sweep '$(strip $(SWEEP))' --dataset '$(strip $(DATASET))' $(if $(ROOT),--root '$(ROOT)') \
       $(foreach o,$(OPTIONS),--option '$(o)') $(if $(BACKBONES),--backbones '$(BACKBONES)') $(if $(METHODS),--methods '$(METHODS)') \
       $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(SHOTS),--shots '$(SHOTS)') $(if $(BANK),--bank '$(BANK)') $(if $(LIMIT),--limit '$(strip $(LIMIT))')
+
+$(foreach v,BACKBONE METHOD SEED SHOT OPTION,$(if $(filter command line,$(origin $(v))),$(error there is no $(v)=; did you mean $(v)S=)))
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile

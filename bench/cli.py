@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import _progress, plugins, store
+from bench import _progress, knowledge, plugins, store
 from bench._files import bench_home
 from bench._inside import check_packages
 from bench.contracts import BenchError, Choice
@@ -76,18 +77,27 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:
     """Do a sweep: every run that is not complete yet, then the tables. Example: python -m bench run --dataset toy --seeds 1"""
+    from bench.launch import PLACES
+
+    if where not in PLACES:
+        raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
     home = bench_home()
     choice = _choice(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
-    from bench.planning import on_disk, plan
+    from bench.planning import fitting_shots, on_disk, plan
 
     with _progress.bars() as display:
         reporter = _progress.reporter(display)
-        specs = list(plugins.find("sweeps", sweep).runs(on_disk(choice, home, reporter)))
+        choice, left_out = fitting_shots(on_disk(choice, home, reporter), home)
+        specs = list(plugins.find("sweeps", sweep).runs(choice))
         if not specs:
             raise BenchError(
                 f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots"
             )
         planned = plan(specs, home, reporter)
+    if left_out:
+        out.print(
+            f"left out: K = {', '.join(map(str, left_out))}: the videos on disk are too few for it; --shots says exactly which"
+        )
     complete = sum(store.is_complete(home, r.run_id) for r in planned)
     out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
     if dry_run:
@@ -123,13 +133,23 @@ def _launch(planned: list[Any], home: Path, where: str, workers: int | None) -> 
 
 
 @app.command()
-def status() -> None:
-    """Every run in $BENCH_HOME by state; exit code 1 if one failed. Example: python -m bench status"""
+def status(
+    each: Annotated[bool, typer.Option("--runs", help="One line a run, with its id and top-1 in percent.")] = False,
+) -> None:
+    """Every run in $BENCH_HOME by state; exit code 1 if one failed. Example: python -m bench status --runs"""
     scores = store.Results(bench_home()).scores
     if scores.empty:
         out.print("no runs yet; make bench starts some")
         return
     runs = scores.drop_duplicates("run_id")
+    if each:
+        top1 = scores[scores["metric"] == "top1"].set_index("run_id")["value"]
+        for r in runs.to_dict("records"):
+            shots = "" if pd.isna(r["shots"]) else f" K={r['shots']}"
+            setting = f"{r['protocol']}{shots} split {r['split']} seed {r['seed']}"
+            shown = f"{100 * top1[r['run_id']]:5.1f}" if r["run_id"] in top1 else f"{r['status']:>5}"
+            out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
+        return
     table = Table("data set", "backbone", "method", "complete", "n/a", "failed", box=None)
     for key, group in runs.groupby(["dataset", "backbone", "label"], sort=True, dropna=False):
         counts = group["status"].value_counts()
@@ -193,7 +213,7 @@ def check_adapter(name: Annotated[str, typer.Argument(help="As in list --kind ad
     results = checks.check_adapter(load_adapter(name))
     table = Table("check", "result", box=None)
     for result in results:
-        table.add_row(result.name.replace("_", " "), result.problem or "ok")
+        table.add_row(result.name.replace("_", " "), result.problem or ("ok" if result.applies else "n/a"))
     out.print(table)
     if any(result.problem for result in results):
         raise typer.Exit(1)
@@ -268,8 +288,10 @@ def _choice(
     chosen = _split(backbones) or tuple(n for n in known if n.startswith("tiny-"))
     for name in chosen:
         plugins.find("adapters", name)
-    for name in _split(methods) or ():
-        plugins.find("methods", name)
+    for name in set(_split(methods) or ()) - set(plugins.names("methods")):
+        raise plugins.unknown("method", name, plugins.names("methods"))
+    if bank is not None:
+        knowledge.load(bank)
     return Choice(
         dataset=plugins.find("datasets", dataset).DATASET,
         backbones=chosen,

@@ -153,6 +153,30 @@ def on_disk(choice: Choice, home: Path, progress: Progress = silent) -> Choice:
     return dataclasses.replace(choice, dataset=facts)
 
 
+def fitting_shots(choice: Choice, home: Path) -> tuple[Choice, list[int]]:
+    """The data set's default shots cut to what its rows on disk hold, and those left out; shots that were asked for stay.
+
+    Raises:
+        BenchError: not even the fewest fit, or the method asked for draws none.
+    """
+    if choice.shots is not None:
+        return choice, []
+    facts, left_out = choice.dataset, []
+    spec = RunSpec(
+        dataset=facts.name, backbone="", method="", root=choice.root, dataset_options=choice.options, limit=choice.limit
+    )
+    manifest = build_manifest(spec, home)
+    splits = {str(s) if facts.split_per_seed else "1" for s in choice.seeds or facts.replicates}
+    for shots in facts.shots:
+        try:
+            for split in splits:
+                protocols.views(manifest, "few_shot", split, 1, shots)
+        except BenchError:
+            left_out.append(shots)
+    kept = tuple(k for k in facts.shots if k not in left_out)
+    return dataclasses.replace(choice, dataset=dataclasses.replace(facts, shots=kept)), left_out
+
+
 @functools.lru_cache(maxsize=16)
 def load_manifest(home: Path, key: str) -> Manifest:
     """A manifest that `build_manifest` kept, by its digest."""

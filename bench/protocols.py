@@ -117,7 +117,8 @@ def _few_shot(
             train = _draw(train_pool.tolist(), labels, shots, rng)
             return train, _draw(val_pool.tolist(), labels, wanted, rng), "validation on other groups"
     val = _draw(_known(pool, groups), labels, wanted, rng)
-    return _draw(sorted(set(pool) - set(val)), labels, shots, rng), val, "validation shares groups with training"
+    train = _draw(sorted(set(pool) - set(val)), labels, shots, rng)
+    return train, val, _note(train, val, groups)
 
 
 def _whole(
@@ -137,7 +138,13 @@ def _whole(
         if _holds(val_pool, labels, manifest, VAL_PER_CLASS) and _holds(train, labels, manifest, 1):
             return train.tolist(), _draw(val_pool.tolist(), labels, VAL_PER_CLASS, rng), "validation on other groups"
     val = _draw(_known(pool, groups), labels, VAL_PER_CLASS, rng)
-    return sorted(set(pool) - set(val)), val, "validation shares groups with training"
+    rest = sorted(set(pool) - set(val))
+    return rest, val, _note(rest, val, groups)
+
+
+def _note(train: Sequence[int], val: Sequence[int], groups: np.ndarray) -> str:
+    shared = set(groups[list(train)]) & set(groups[list(val)])
+    return "validation shares groups with training" if shared else "validation on other groups"
 
 
 def _group_choices(pool: Sequence[int], groups: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, ...]]:

@@ -227,7 +227,8 @@ _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 def adapter_device(adapter: Adapter) -> str:
     """Where the parameters lie: "cpu" or "cuda"."""
-    return next(adapter.module.parameters()).device.type
+    first = next(adapter.module.parameters(), None)  # a backbone may have none
+    return first.device.type if first is not None else "cpu"
 
 
 @contextmanager

@@ -206,6 +206,8 @@ class _Board:
             f"Test videos a complete run: {_span(done['num_test'])}; groups ({groups}): {_span(done['num_groups'])}; "
             f"undecodable test videos, recorded and in no score: {_span(done['num_failed'])}."
         )
+        if groups == "video":
+            yield "No subjects or sources are known: clips of one source may stand on both sides, and numbers may be too high."
         if "num_leaked" in done and (leaked := int(done["num_leaked"].fillna(0).max())):
             yield f"Leak: up to {leaked} test videos of a run have the same content as one of its training or validation videos."
         known = self.runs[["backbone", "pretraining"]].drop_duplicates().itertuples(index=False)

@@ -65,7 +65,10 @@ def zero_shot(choice: Choice, backbone: str) -> Iterator[RunSpec]:
 
 def few_shot(choice: Choice, backbone: str) -> Iterator[RunSpec]:
     """Every learnt method at every number of shots, all replicates."""
-    for method in LEARNT:
+    others = [
+        m for m in choice.methods or () if m not in (*LEARNT, "zero_shot", "majority")
+    ]  # ones this file never heard of
+    for method in (*LEARNT, *others):
         if not wanted(choice, method) or (method == "knowledge_prompt" and not choice.has_knowledge):
             continue
         for shots in choice.shots or choice.dataset.shots:

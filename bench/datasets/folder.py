@@ -92,6 +92,11 @@ def _from_directories(root: Path, classes: tuple[str, ...] | None) -> Manifest:
                 name = str(video.relative_to(root))
                 rows.append({"video_id": name, "path": name, "label": folder.name})
                 roles.append(side)
+    loose = sum(p.suffix.lower() in SUFFIXES for p in root.iterdir())
+    if not rows and loose:
+        raise BenchError(
+            f"folder: {loose} videos lie directly in {root}; put them into one directory a class, or list them in a csv"
+        )
     if not found:
         raise BenchError(
             f"folder: {root} has no sub-directories; make one a class, or name a csv with --option csv=FILE"

@@ -96,7 +96,8 @@ def statements(
         texts = tuple(s.text for s in bank.classes.get(c, ()) if s.status in USED)
         if not texts:
             raise BenchError(
-                f"the knowledge bank {name} has no accepted statement for the class {c!r}; add one or choose another bank"
+                f"the knowledge bank {name} has no accepted statement for the class {c!r}; add one or choose another bank "
+                f"(it has {', '.join(list(bank.classes)[:20])})"
             )
         out.append(texts)
     if control == "shuffled":

@@ -1,5 +1,7 @@
 """Every backbone that is at hand keeps the contract, and equals the library that it wraps."""
 
+import dataclasses
+
 import open_clip
 import pytest
 import torch
@@ -7,12 +9,20 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from adapters import _weights
+from adapters._cards import Card
 from adapters._open_clip import build
 from bench import checks, plugins
 from bench.contracts import BenchError
 
 TINY = [name for name in plugins.names("adapters") if name.startswith("tiny-")]
-REAL = [name for name in plugins.names("adapters") if not name.startswith("tiny-")]
+REAL = [name for name in plugins.names("adapters") if isinstance(plugins.find("adapters", name).MODELS[name], Card)]
+AT_HAND = [name for name in plugins.names("adapters") if name not in REAL]  # anyone's models that need no download
+
+
+@pytest.mark.parametrize("name", AT_HAND)
+def test_models_at_hand_keep_the_contract(name):
+    results = checks.check_adapter(plugins.find("adapters", name).load(name, "cpu"))
+    assert [(r.name, r.problem) for r in results if r.problem] == []
 
 
 @pytest.fixture(scope="module", params=TINY)
@@ -20,15 +30,38 @@ def tiny(request):
     return plugins.find("adapters", request.param).load(request.param, "cpu")
 
 
-def test_every_family_file_has_a_tiny_model():
-    families = {plugins.find("adapters", name).__name__ for name in TINY}
-    assert families == {target for target in plugins.files("adapters").values()}
+def test_tiny_models_say_that_they_are_toys(tiny):
+    assert tiny.facts.toy_scale and "toy scale" in tiny.facts.pretraining
 
 
-def test_tiny_models_keep_the_contract(tiny):
-    problems = [(r.name, r.problem) for r in checks.check_adapter(tiny) if r.problem]
-    assert problems == []
-    assert tiny.facts.toy_scale
+def test_context_stands_between_the_start_and_the_text(tiny):
+    plain, tokens = tiny.tokenize(["lift the arm"]), tiny.tokenize(["lift the arm"], 3)
+    head = 1 if tiny.facts.causal_text else 0
+    assert tokens.context.tolist() == [[head, head + 1, head + 2]]
+    body = plain.ids[0, head : head + 4].tolist()
+    assert tokens.ids[0, head + 3 : head + 7].tolist() == body
+    if tiny.facts.causal_text:
+        assert tokens.ids[0, 0] == plain.ids[0, 0]
+        assert int(tokens.pool[0]) == int(plain.pool[0]) + 3
+
+
+@pytest.mark.parametrize("field", ["size", "mean", "std", "interpolation", "resize_mode"])
+def test_the_transforms_name_tells_everything_it_does(tiny, field):
+    other = {
+        "size": (32, 32),
+        "mean": (0.9,) * 3,
+        "std": (0.9,) * 3,
+        "interpolation": "bicubic",
+        "resize_mode": "squash",
+    }
+    assert dataclasses.replace(tiny.transform, **{field: other[field]}).name != tiny.transform.name
+
+
+def test_frames_stay_in_their_order(tiny):
+    video = torch.stack([tiny.transform(f) for f in checks._frames(1)])
+    forward, backward = tiny.encode_video(video).frames, tiny.encode_video(video.flip(1)).frames
+    torch.testing.assert_close(backward, forward.flip(1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tiny.encode_video(video[:, :1]).frames[:, 0], forward[:, 0], atol=1e-5, rtol=1e-5)
 
 
 def test_tiny_weights_fit_into_the_repository():
