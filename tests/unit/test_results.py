@@ -330,3 +330,26 @@ def test_results_do_not_import_torch():
     code = "import sys, results.leaderboard, results.few_shot_curve, results.ablation, bench._page; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "adapters", "baselines"} & set(done.stdout.split())
+
+
+def test_a_shuffled_row_has_its_interval_over_shuffles():
+    results = FakeResults()
+    for seed, right in enumerate([(0.1, 0.2, 0.3), (0.3, 0.2, 0.4), (0.2, 0.1, 0.1)], start=1):
+        results.add(right, seed=seed, bank_control="shuffled", text_source="descriptions", bank="toy")
+    interval = _data.Judge(results).interval(_data.load_runs(results))
+    assert interval.num == 3 and "other shuffles" in interval.over
+
+
+def test_bold_marks_are_holm_corrected():
+    from bench.stats import holm
+
+    results = FakeResults()
+    shares = {"a": (0.9, 0.8, 0.9, 0.9), "b": (0.8, 0.8, 0.7, 0.9), "c": (0.6, 0.7, 0.5, 0.6)}
+    for label, right in shares.items():
+        results.add(right, label=label, method=label)
+    runs, judge = _data.load_runs(results), _data.Judge(results)
+    cells = {(label,): judge.summary(runs[runs["label"] == label]) for label in shares}
+    raw = [judge.compare(cells["a",].runs, cells[label,].runs).p_value for label in ("b", "c")]
+    verdicts = judge.ties(cells)
+    assert [verdicts[label,].p_value for label in ("b", "c")] == pytest.approx(holm(raw))
+    assert max(holm(raw)) >= max(raw) and min(holm(raw)) > min(raw)
