@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 from bench import frames
 from bench._files import temporary_beside
 from bench.contracts import Adapter, BenchError, Features, digest
-from bench.manifest import Manifest, parse_box
+from bench.manifest import MISSING, Manifest, parse_box
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,6 +241,8 @@ def _prepare_in_worker(job: _Job) -> torch.Tensor | str:
 
 def _transformed(job: _Job, transform: Callable[[np.ndarray], torch.Tensor]) -> torch.Tensor | str:
     row = job.row
+    if str(row["stamp"]).startswith(MISSING):
+        return "no such file"  # when the list was made; a later list has the content that came
     try:
         video = frames.read(Path(row["path"]), job.num_frames, row["start_s"], row["end_s"], parse_box(row["box"]))
     except frames.UndecodableVideo as error:

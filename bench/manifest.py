@@ -20,6 +20,7 @@ STAMP_BYTES = 65536  # head and tail that are hashed; enough to tell two encodin
 COLUMNS = ("video_id", "path", "start_s", "end_s", "label", "group", "box", "stamp")
 ROLES = ("train", "val", "test", "")
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # what a csv, or a terminal, would not give back as it was
+MISSING = "missing"  # begins the stamp of a file that was not there when the list was made
 UNKNOWN_GROUP = ""  # good for training only: nobody can say on which side of a split it belongs
 
 
@@ -65,15 +66,23 @@ class Manifest:
 
 
 def stamp(path: Path) -> str:
-    """Content stamp of a file: its size and a hash of its first and last 64 kB, 24 hex characters; "missing" if it is not there."""
+    """Content stamp of a file: its size and a hash of its first and last 64 kB, 24 hex characters; "" if it is not there.
+
+    Raises:
+        BenchError: it is there and cannot be read: the disk's fault, to be mended before anything is recorded.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as f:
             head = f.read(STAMP_BYTES)
             f.seek(max(len(head), size - STAMP_BYTES))
             tail = f.read()
-    except OSError:
-        return "missing"
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise BenchError(
+            f"{path} cannot be read ({error.strerror}); mend that and run the same command again"
+        ) from error
     return hashlib.sha256(str(size).encode() + b"\0" + head + tail).hexdigest()[:24]
 
 
@@ -123,7 +132,10 @@ def build(
             "label": table["label"].astype(str),
             "group": table["group"].fillna("").astype(str) if "group" in table else table["video_id"].astype(str),
             "box": table["box"].fillna("").astype(str) if "box" in table else "",
-            "stamp": [stamp(p) for p in paths],
+            # Absent files have no content to be kept by: each gets a key of its own.
+            "stamp": [
+                stamp(p) or f"{MISSING} {video_id}" for p, video_id in zip(paths, table["video_id"], strict=True)
+            ],
             **{f"split:{name}": pd.Series(list(roles), dtype=str) for name, roles in (splits or {}).items()},
             **{f"num:{name}": pd.Series([float(v) for v in values]) for name, values in (numeric or {}).items()},
         }

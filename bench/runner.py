@@ -95,11 +95,16 @@ def _fit_and_predict(resolved: ResolvedRun, home: Path) -> tuple[store.Predictio
     before = parameter_hash(adapter.module)
     train, failed_train = _view(features, manifest, views.train)
     val, failed_val = _view(features, manifest, views.val)
-    predictor = fit(method, resolved, adapter, train, val, classes)
-    # Only now are the test features opened: nothing before this line could have seen them.
-    test, kept, failed = features.load(manifest, views.test)
-    logits = _predict(predictor, test, classes)
-    if parameter_hash(adapter.module) != before:
+    try:
+        predictor = fit(method, resolved, adapter, train, val, classes)
+        # Only now are the test features opened: nothing before this line could have seen them.
+        test, kept, failed = features.load(manifest, views.test)
+        logits = _predict(predictor, test, classes)
+    finally:
+        changed = parameter_hash(adapter.module) != before
+        if changed:
+            load_adapter.cache_clear()  # the next run in this process gets the backbone as it is on disk
+    if changed:
         raise AssertionError(f"{spec.method} changed parameters of the frozen backbone {spec.backbone}")
     rows = manifest.rows
     predictions = store.Predictions(

@@ -237,3 +237,42 @@ def test_the_report_follows_the_runs(adapter, videos, home):
     assert reporting.refresh(home).read_text() == before
     kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2))
     assert "linear probe" in reporting.refresh(home).read_text()
+
+
+def test_a_method_that_spoils_the_backbone_and_dies_spoils_no_later_run(home, videos, monkeypatch):
+    from bench.plugins import find
+
+    name = "spoilt"
+    plug_in(monkeypatch, "adapters", name, MODELS={name: "a fake"}, VERSION=1, load=lambda n, device: FakeAdapter(n))
+    clean = RunSpec(dataset="folder", root=str(videos), backbone=name, method="zero_shot")
+    wanted = kpbench.run(clean)
+    majority = find("methods", "majority")
+
+    def fit(config, adapter, train, val, classes, seed):
+        adapter.module.embedding.add_(1.0)
+        raise RuntimeError("died half way")
+
+    same = {key: getattr(majority, key) for key in ("Config", "NEEDS", "TRAINABLE", "VERSION", "suggest")}
+    plug_in(monkeypatch, "methods", "spoils", **same, fit=fit, describe=lambda config: "spoils")
+    with pytest.raises(RuntimeError, match="died half way"):
+        kpbench.run(
+            RunSpec(dataset="folder", root=str(videos), backbone=name, method="spoils", protocol="cross_subject")
+        )
+    store.remove(home, planning.resolve(clean, home).run_id)
+    assert kpbench.run(clean) == wanted
+
+
+def test_files_that_are_not_there_share_no_feature(tmp_path, adapter):
+    from bench.features import FeatureStore
+    from bench.manifest import build
+
+    write_video(tmp_path / "a.mp4", 4)
+    rows = [{"video_id": v, "path": f"{v}.mp4", "label": label} for v, label in (("a", "x"), ("b", "y"), ("c", "x"))]
+    manifest = build("mine", rows, ("x", "y"), tmp_path)
+    write_video(tmp_path / "b.mp4", 4, first=5)  # it comes after the list was made
+    of_a_new_list = build("mine", rows, ("x", "y"), tmp_path)
+    features = FeatureStore(tmp_path / "store")
+    features.fill(manifest, [0, 1, 2], adapter, 2)
+    assert sorted(features.load(manifest, [0, 1, 2])[2]) == [1, 2]
+    features.fill(of_a_new_list, [0, 1, 2], adapter, 2)
+    assert sorted(features.load(of_a_new_list, [0, 1, 2])[2]) == [2]
