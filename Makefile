@@ -1,6 +1,6 @@
 # The same few targets on a laptop, on a cluster and in CI. Everything that they write lies under $BENCH_HOME (./out).
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test check format lint types imports perf tables plots pins clean FORCE
+.PHONY: help setup bench test test-full check format lint types imports perf tables plots pins clean FORCE
 
 WHERE := local#           debug (one process) | local (one worker a core)
 SWEEP := leaderboard#     a file in sweeps/
@@ -37,6 +37,8 @@ bench: $(STAMP) ## run a sweep (what is complete is not run again), print the le
 	@'$(PY)' -m bench run $(RUN) $(ARGS)
 test: $(STAMP) ## every test that this machine can run; those it cannot are skipped with the reason
 	@'$(PY)' -m pytest -n logical --dist loadfile $(ARGS)
+test-full: $(STAMP) ## every test, and the large backbones at their real size too: minutes each, up to 16 GB of memory
+	@'$(PY)' -m pytest -n logical --dist loadfile -m 'not perf' $(ARGS)
 check: lint types imports test ## everything that must pass before a commit: lint, types, imports, tests
 lint: $(STAMP) ## ruff: rules and format, changes nothing
 	@'$(PY)' -m ruff check . && '$(PY)' -m ruff format --check .

@@ -5,67 +5,33 @@ Shape legend: N videos, T frames, P texts, L tokens, W text width, D joint embed
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
+from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import TextTransformer
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
+from adapters._text import Tokenizer, attention, put_in, tokenize
 from bench.contracts import PROMPTS, TEXT, BackboneFacts, BenchError, Features, Tokens, digest
 
 if TYPE_CHECKING:
     import numpy as np
-    from open_clip.tokenizer import SimpleTokenizer
 
+Model: TypeAlias = CLIP | CustomTextCLIP | CoCa
+
+RANDOM_FILLS = {Tensor.normal_, Tensor.uniform_, Tensor.erfinv_}  # what the initialisers of torch and timm come down to
 ENCODE_TEXTS = 256  # texts a text-tower call without gradients
-
-
-class Tokenizer(Protocol):
-    """Text to ids, without special tokens, and what the tower puts around them."""
-
-    @property
-    def start(self) -> int | None:
-        """Id in front of every text; None where the tower has none."""
-        ...
-
-    @property
-    def end(self) -> int: ...
-
-    @property
-    def pad(self) -> int: ...
-
-    def encode(self, text: str) -> list[int]: ...
-
-
-@dataclass(frozen=True)
-class BytePairs:
-    """CLIP's byte-pair tokenizer, which open_clip ships; an end token behind every text, a start token in front where the tower has one."""
-
-    inner: SimpleTokenizer
-    with_start: bool = True
-    pad: int = 0
-
-    @property
-    def start(self) -> int | None:
-        return int(self.inner.sot_token_id) if self.with_start else None
-
-    @property
-    def end(self) -> int:
-        return int(self.inner.eot_token_id)
-
-    def encode(self, text: str) -> list[int]:
-        return list(self.inner.encode(text))
 
 
 @dataclass(frozen=True)
@@ -102,35 +68,19 @@ class FrameTransform:
         }
 
 
-class OpenClipAdapter:
-    """A frozen open_clip model with a CLIP text tower (causal, pooled at end-of-text) or a SigLIP one (padded, pooled last)."""
+class OpenClipVideo:
+    """A frozen open_clip model without its text side: frame embeddings, the library's own transform, scale and bias."""
 
-    def __init__(
-        self,
-        model: CLIP | CustomTextCLIP,
-        transform: FrameTransform,
-        tokenizer: Tokenizer | Callable[[], Tokenizer],
-        facts: Mapping[str, Any],
-        device: str,
-    ) -> None:
+    def __init__(self, model: Model, transform: FrameTransform, facts: Mapping[str, Any], device: str) -> None:
         self._model = model.to(device).float().eval().requires_grad_(False)
         self._transform = transform
-        self._tokenizer = tokenizer
-        text = model.text if isinstance(model, CustomTextCLIP) else model
-        self._text: Any = text
-        self._causal = text.attn_mask is not None
+        bias = getattr(model, "logit_bias", None)
         self._facts = BackboneFacts(
-            embed_dim=_embed_dim(text),
+            embed_dim=_embed_dim(model),
             transform=transform.name,
             dtype="float32",
             logit_scale=float(model.logit_scale.detach().exp()),
-            logit_bias=float(model.logit_bias.detach()) if model.logit_bias is not None else 0.0,
-            context_length=int(text.context_length),
-            padding="cut or padded behind end-of-text, pooled there"
-            if self._causal
-            else "padded to full length, pooled at the last position",
-            causal_text=self._causal,
-            capabilities=frozenset({TEXT, PROMPTS}),
+            logit_bias=float(bias.detach()) if bias is not None else 0.0,
             num_parameters=sum(p.numel() for p in model.parameters()),
             **facts,
         )
@@ -147,18 +97,58 @@ class OpenClipAdapter:
     def transform(self) -> FrameTransform:
         return self._transform
 
+    def encode_video(self, video: Tensor) -> Features:
+        """float32 `(N, T, 3, h, w)` -> frame embeddings float32 `(N, T, D)`, not normalised."""
+        num, num_frames = video.shape[:2]
+        with torch.no_grad():
+            frames = self._model.encode_image(video.flatten(0, 1).to(self._device), normalize=False)
+        return Features(frames.float().unflatten(0, (num, num_frames)))
+
+    def similarity(self, features: Features, text: Tensor) -> Tensor:
+        """Scaled cosine of the mean frame embedding with each text, plus bias -> float32 `(N, P)`."""
+        video = F.normalize(features.pooled.to(text.device), dim=-1)
+        return self._facts.logit_scale * video @ F.normalize(text, dim=-1).T + self._facts.logit_bias
+
+    @property
+    def _device(self) -> torch.device:
+        return self._model.logit_scale.device
+
+
+class OpenClipAdapter(OpenClipVideo):
+    """A frozen open_clip model with a CLIP text tower (causal, pooled at end-of-text) or a SigLIP one (padded, pooled last)."""
+
+    def __init__(
+        self,
+        model: Model,
+        transform: FrameTransform,
+        tokenizer: Tokenizer | Callable[[], Tokenizer],
+        facts: Mapping[str, Any],
+        device: str,
+    ) -> None:
+        if problem := why_no_prompts(model):
+            raise BenchError(f"{facts['name']}: {problem}; prompts cannot be put into this text tower")
+        super().__init__(model, transform, facts, device)
+        self._tokenizer = tokenizer
+        self._text: Any = _text_tower(model)
+        self._causal = self._text.attn_mask is not None
+        self._facts = dataclasses.replace(
+            self._facts,
+            context_length=int(self._text.context_length),
+            padding=self._facts.padding
+            or (
+                "cut or padded behind end-of-text, pooled there"
+                if self._causal
+                else "padded to full length, pooled at the last position"
+            ),
+            causal_text=self._causal,
+            capabilities=frozenset({TEXT, PROMPTS}),
+        )
+
     @property
     def tokenizer(self) -> Tokenizer:
         if callable(self._tokenizer):
             self._tokenizer = self._tokenizer()  # only now: real ones may need files that a feature extraction does not
         return self._tokenizer
-
-    def encode_video(self, video: Tensor) -> Features:
-        """float32 `(N, T, 3, h, w)` -> frame embeddings float32 `(N, T, D)`, not normalised."""
-        num, num_frames = video.shape[:2]
-        with torch.no_grad():
-            frames = self._model.encode_image(video.flatten(0, 1).to(self._device))
-        return Features(frames.float().unflatten(0, (num, num_frames)))
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """P sentences -> float32 `(P, D)`, not normalised."""
@@ -169,32 +159,9 @@ class OpenClipAdapter:
                 parts.append(self.encode_embedded(self.embed_tokens(tokens), tokens))
             return torch.cat(parts)
 
-    def similarity(self, features: Features, text: Tensor) -> Tensor:
-        """Scaled cosine of the mean frame embedding with each text, plus bias -> float32 `(N, P)`."""
-        video = F.normalize(features.pooled.to(text.device), dim=-1)
-        return self._facts.logit_scale * video @ F.normalize(text, dim=-1).T + self._facts.logit_bias
-
     def tokenize(self, texts: Sequence[str], num_context_tokens: int = 0) -> Tokens:
         """See PromptableText. A text that does not fit loses its tail, never its end token; `num_cut` counts such texts."""
-        t, length = self.tokenizer, self._facts.context_length
-        head = [] if t.start is None else [t.start]
-        room = length - len(head) - num_context_tokens - 1
-        if room < 1:
-            raise BenchError(
-                f"{num_context_tokens} context tokens leave no room for text: {self._facts.name} takes {length} tokens in all"
-            )
-        ids = torch.full((len(texts), length), t.pad, dtype=torch.long)
-        pool = torch.full((len(texts),), length - 1, dtype=torch.long)
-        num_cut = 0
-        for row, text in enumerate(texts):
-            body = t.encode(text)
-            num_cut += len(body) > room
-            sequence = [*head, *[t.pad] * num_context_tokens, *body[:room], t.end]
-            ids[row, : len(sequence)] = torch.tensor(sequence)
-            if self._causal:
-                pool[row] = len(sequence) - 1
-        context = torch.arange(len(head), len(head) + num_context_tokens).expand(len(texts), -1)
-        return Tokens(ids.to(self._device), pool.to(self._device), context.to(self._device), num_cut)
+        return tokenize(self.tokenizer, texts, num_context_tokens, self._facts, self._device)
 
     def embed_tokens(self, tokens: Tokens) -> Tensor:
         """Token embeddings float32 `(P, L, W)`, without positions."""
@@ -210,12 +177,9 @@ class OpenClipAdapter:
         mask = self._text.attn_mask[:length, :length] if self._causal else None
         rows = torch.arange(len(embeddings), device=embeddings.device)
         x = embeddings + self._text.positional_embedding[:length]
-        with _attention(x.device):
+        with attention(x.device):
             for layer, block in enumerate(self._text.transformer.resblocks):
-                if layer in inject:
-                    values = inject[layer]
-                    values = values if values.dim() == 3 else values.expand(len(x), -1, -1)
-                    x = x.index_put((rows[:, None], tokens.context), values)
+                x = put_in(x, tokens, inject.get(layer))
                 x = block(x, attn_mask=mask)
         pooled = self._text.ln_final(x[rows, tokens.pool])
         projection = self._text.text_projection
@@ -223,67 +187,96 @@ class OpenClipAdapter:
             return pooled
         return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
 
-    @property
-    def _device(self) -> torch.device:
-        return self._model.logit_scale.device
+
+class OpenClipTextAdapter(OpenClipVideo):
+    """A frozen open_clip model whose text tower runs as a whole, by the library's own forward: sentences, but no prompts."""
+
+    def __init__(
+        self,
+        model: Model,
+        transform: FrameTransform,
+        tokenize: Callable[[], Any],
+        facts: Mapping[str, Any],
+        device: str,
+    ) -> None:
+        super().__init__(model, transform, facts, device)
+        self._tokenize = tokenize
+        self._tokens: Callable[[list[str]], Tensor] | None = None
+        self._facts = dataclasses.replace(
+            self._facts,
+            context_length=int(model.context_length),
+            capabilities=frozenset({TEXT}),
+            padding="as open_clip's own tokenizer and text tower have it",
+        )
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """P sentences -> float32 `(P, D)`, not normalised."""
+        if self._tokens is None:
+            self._tokens = self._tokenize()
+        with torch.no_grad(), attention(self._device):
+            parts = [
+                self._model.encode_text(
+                    self._tokens(list(texts[i : i + ENCODE_TEXTS])).to(self._device), normalize=False
+                )
+                for i in range(0, len(texts), ENCODE_TEXTS)
+            ]
+        return torch.cat(parts).float()
 
 
-@contextlib.contextmanager
-def _attention(device: torch.device) -> Iterator[None]:
-    """On the CPU the plain kernel: flash attention's backward takes most of a step at these lengths."""
-    if device.type != "cpu":
-        yield
-        return
-    with sdpa_kernel(SDPBackend.MATH):
-        yield
+def why_no_prompts(model: Model) -> str | None:
+    """Why `embed_tokens` and `encode_embedded` would not be this text tower's own forward; None where they are."""
+    text = _text_tower(model)
+    if isinstance(model, CoCa):
+        return "CoCa's text tower appends a class embedding and masks the padding in front of it"
+    if not isinstance(text, CLIP | TextTransformer):
+        return f"its text tower is a {type(text).__name__}, not open_clip's own"
+    if getattr(text, "cls_emb", None) is not None or getattr(text, "use_pad_mask", False):
+        return "its text tower has a class embedding or masks its padding"
+    pool = text.text_pool_type if isinstance(text, CLIP) else text.pool_type
+    causal = text.attn_mask is not None
+    if (pool, causal) not in (("argmax", True), ("last", False)):
+        return f"its text tower is {'' if causal else 'not '}causal and pools by {pool!r}"
+    return None
 
 
-def _embed_dim(text: Any) -> int:
-    projection = text.text_projection
+def _text_tower(model: Model) -> Any:
+    return model if isinstance(model, CLIP) else model.text
+
+
+def _embed_dim(model: Model) -> int:
+    """Features are as long as what the visual side gives; asked of the text side, where every kind of model says it."""
+    text = _text_tower(model)
+    projection = getattr(text, "text_projection", None)
     if projection is None:
-        return int(text.ln_final.normalized_shape[0])
+        return int(text.output_dim if hasattr(text, "output_dim") else text.ln_final.normalized_shape[0])
     return int(projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1])
 
 
-def build(model_cfg: Mapping[str, Any]) -> CLIP | CustomTextCLIP:
-    """A model of open_clip's own classes from its own config format; its weights are random until `load_strict`."""
-    cfg = dict(model_cfg)
-    custom = cfg.pop("custom_text", False)
-    return CustomTextCLIP(**cfg) if custom else CLIP(**cfg)
-
-
-def load_strict(model: nn.Module, path: Path) -> None:
-    """Load a state dict from a local file, every key or nothing.
+def build(model_cfg: Mapping[str, Any]) -> Model:
+    """A model of open_clip's own classes from its own config format; its weights are random until `load_strict`.
 
     Raises:
-        BenchError: a damaged file, a pickle that holds more than tensors, missing or unexpected keys, another shape.
+        BenchError: a text tower of the transformers library, whose configuration lies on the network.
     """
+    cfg = copy.deepcopy(dict(model_cfg))
+    hf_name = cfg["text_cfg"].get("hf_model_name")
+    if hf_name:
+        raise BenchError(
+            f"this architecture's text tower is transformers' {hf_name}, which open_clip can only build with network; "
+            f"take one with a text tower of open_clip's own"
+        )
+    if cfg["vision_cfg"].get("timm_model_name"):
+        cfg["vision_cfg"]["timm_model_pretrained"] = False  # or timm would look for ImageNet's on the network
+    custom = cfg.pop("custom_text", False)
+    kind = CoCa if "multimodal_cfg" in cfg else CustomTextCLIP if custom else CLIP
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)
-    except Exception as error:
-        raise BenchError(
-            f"{path}: not readable as weights ({type(error).__name__}: {error}); get the file again"
-        ) from error
-    own = model.state_dict()
-    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    if missing or unexpected:
-        raise BenchError(
-            f"{path} does not fit this architecture: {len(missing)} keys missing ({', '.join(missing[:3]) or 'none'}), "
-            f"{len(unexpected)} unexpected ({', '.join(unexpected[:3]) or 'none'}); nothing is loaded in part"
-        )
-    wrong = [k for k in own if own[k].shape != state[k].shape]
-    if wrong:
-        raise BenchError(
-            f"{path}: {wrong[0]} is {tuple(state[wrong[0]].shape)}, this architecture has {tuple(own[wrong[0]].shape)}"
-        )
-    model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()}, strict=True)
+        return kind(**cfg)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise BenchError(f"open_clip cannot build a model of this config ({type(error).__name__}: {error})") from error
 
 
-def sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+class Unfilled(TorchFunctionMode):
+    """While it is on, no tensor is filled with random numbers: for a model that `load_strict` fills, every key or none."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in RANDOM_FILLS else func(*args, **(kwargs or {}))

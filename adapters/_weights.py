@@ -1,83 +1,163 @@
-"""Pinned weights of real models: where they lie on this machine, and how to get them on one with network."""
+"""Weights on this machine: where they lie, and that they are still the ones that were first loaded."""
 
 from __future__ import annotations
 
+import fcntl
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import open_clip
-
-from adapters._open_clip import FrameTransform, OpenClipAdapter, build, load_strict, sha256
-from bench._files import bench_home
-from bench.contracts import BenchError
+from bench._files import bench_home, write_atomic
+from bench.contracts import BenchError, digest
 
 if TYPE_CHECKING:
     from adapters._cards import Card
 
-SUFFIXES = (".safetensors", ".bin", ".pt")
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+
+
+def safe(name: str) -> str:
+    """A backbone's name as a file name: whatever a file system or a shell may mind becomes "--"."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip(".-")
 
 
 def folder(name: str) -> Path:
-    """Where a model's weights are looked for: $BENCH_HOME/weights/NAME."""
-    return bench_home() / "weights" / name
+    """Where a model's files are looked for: $BENCH_HOME/weights/NAME, the name made safe for a file name."""
+    return bench_home() / "weights" / safe(name)
 
 
-def locate(name: str, card: Card) -> Path:
-    """The weights file of a model. Raises BenchError with what is missing and where to put it."""
-    found = sorted(p for p in folder(name).rglob("*") if p.suffix in SUFFIXES and p.is_file())
+def locate(name: str, card: Card, suffixes: Sequence[str] = SUFFIXES) -> Path:
+    """The one weights file of a model. Raises BenchError with what is missing and where to put it."""
+    return locate_file(name, f"{card.library}'s file of {card.architecture} / {card.tag}", suffixes)
+
+
+def locate_file(name: str, what: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
+    """The one weights file in a model's folder; `what` says in words which one belongs there. Raises BenchError as `locate`."""
+    return the_one(
+        folder(name),
+        suffixes,
+        f"no weights of {name} on this machine: put {what} ({', '.join('*' + s for s in suffixes)}) into {folder(name)}, "
+        f"or run `python -m bench fetch {name}` where there is network",
+    )
+
+
+def the_one(where: Path, suffixes: Sequence[str], otherwise: str) -> Path:
+    """The only file with one of these endings that lies directly in a folder. Raises BenchError, `otherwise` where there is none."""
+    entries = sorted(where.iterdir()) if where.is_dir() else []
+    found = [p for p in entries if p.suffix in suffixes and p.is_file() and not p.name.startswith(".")]
     if not found:
-        raise BenchError(
-            f"no weights of {name} on this machine: put open_clip's file of {card.architecture} / {card.tag} (*.safetensors, *.bin or "
-            f"*.pt) into {folder(name)}, or run `python -m bench fetch {name}` where there is network"
-        )
+        raise BenchError(otherwise)
     if len(found) > 1:
-        raise BenchError(
-            f"{folder(name)} holds {len(found)} weight files ({', '.join(p.name for p in found[:3])}); leave one"
-        )
+        raise BenchError(f"{where} holds {len(found)} weight files ({', '.join(p.name for p in found[:3])}); leave one")
     return found[0]
 
 
-def fetch(name: str, card: Card) -> Path:
-    """Download a model's weights by open_clip's own pinned address into its folder (needs network)."""
-    cfg = open_clip.get_pretrained_cfg(card.architecture, card.tag)
-    folder(name).mkdir(parents=True, exist_ok=True)
-    try:
-        open_clip.download_pretrained(cfg, cache_dir=str(folder(name)))
-    except Exception as error:
+def at_hand(name: str, card: Card | str) -> str:
+    """Where a model of MODELS lies on this machine. Raises BenchError with what to do where it does not."""
+    return "ships with the project" if isinstance(card, str) else str(locate(name, card))
+
+
+def verified(name: str, path: Path, pinned: str | None = None, together: Iterable[str] = ()) -> str:
+    """The hex sha256 of a weights file that is what it should be: the pin, or else what was first loaded under this name.
+
+    Call it when the weights are loaded, so that a damaged file is never locked. The first hash is written to
+    $BENCH_HOME/weights/lock.json. It is only computed again where the file's size, times or inode differ from those noted there;
+    a change of content moves the change time, which no program can set. `together` are the file names of weights in parts.
+
+    Raises:
+        BenchError: another file than the pinned or the locked one; it says how to accept the change on purpose.
+    """
+    from adapters._state import sha256
+
+    stamp = _stamp(path)
+    locked_files = _read().get(name, {})
+    known = locked_files.get(path.name, {})
+    found = known["sha256"] if known.get("stamp") == stamp else sha256(path)
+    # A file under a new name takes the place of those that are no longer read.
+    replaced = {f: entry for f, entry in locked_files.items() if f not in {*together}}
+    before = [entry["sha256"] for entry in ([known] if known else replaced.values())]
+    if pinned is not None and found != pinned:
         raise BenchError(
-            f"{name} could not be fetched ({type(error).__name__}: {error}); is there network here?"
+            f"{path} has sha256 {found}, but the published weights of {name} have {pinned}; remove the file and get it again "
+            f"(python -m bench fetch {name}), or load it under a name of its own (see `python -m bench list --kind adapters`)"
+        )
+    if pinned is None and before and found not in before:
+        raise BenchError(
+            f"{path} has changed: its sha256 is {found}, but {before[0]} was loaded as {name} before. If that is on purpose, "
+            f"remove the entry {json.dumps(name)} from {lock_file()} and start again; if not, put the old file back"
+        )
+    if known.get("stamp") != stamp:
+        write_lock(name, path, found, stamp=stamp)
+    return found
+
+
+def write_lock(name: str, path: Path, sha256: str, source: str | None = None, stamp: Any = None) -> None:
+    """Note that `path` is the file of `name`; other entries stay.
+
+    Args:
+        name: what the user calls the model.
+        path: of its weights.
+        sha256: of that file.
+        source: where it came from.
+        stamp: of the file before it was hashed, so that another one put there meanwhile is not taken for it.
+    """
+    with _alone():
+        lock = _read()
+        entry = {"sha256": sha256, "stamp": stamp or _stamp(path)}
+        before = lock.get(name, {}).get(path.name, {})
+        origin = source or (before.get("source") if before.get("sha256") == sha256 else None)
+        lock.setdefault(name, {})[path.name] = entry | ({"source": origin} if origin else {})
+        write_atomic(lock_file(), json.dumps(lock, indent=1, sort_keys=True) + "\n")
+
+
+def locked(name: str) -> str | None:
+    """The sha256 that was first loaded or fetched under a name; None where nothing was, or several files."""
+    hashes = {entry["sha256"] for entry in _read().get(name, {}).values()}
+    return hashes.pop() if len(hashes) == 1 else None
+
+
+def lock_file() -> Path:
+    """Where the hashes of what was loaded are kept."""
+    return bench_home() / "weights" / "lock.json"
+
+
+def _read() -> dict[str, dict[str, Any]]:
+    path = lock_file()
+    if not path.exists():
+        return {}
+    try:
+        lock = json.loads(path.read_text())
+        for files in lock.values():
+            for entry in files.values():
+                entry["sha256"], entry["stamp"]
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise BenchError(
+            f"{path} cannot be read as the lock of the weights ({error}); mend it, or remove it to lock what lies there now"
         ) from error
-    return locate(name, card)
+    return dict(lock)
 
 
-def load(name: str, card: Card, family: str, version: int, tokenizer: Any, device: str) -> OpenClipAdapter:
-    """A real model with its own preprocessing, from the weights on this machine."""
-    path = locate(name, card)
-    cfg = open_clip.get_pretrained_cfg(card.architecture, card.tag)
-    model_cfg = dict(open_clip.get_model_config(card.architecture))
-    if cfg.get("quick_gelu"):
-        model_cfg["quick_gelu"] = True
-    model = build(model_cfg)
-    load_strict(model, path)
-    facts = {
-        "name": name,
-        "family": family,
-        "architecture": card.architecture,
-        "weights": card.tag,
-        "weights_sha256": sha256(path),
-        "num_frames": card.num_frames,
-        "pretraining": card.pretraining,
-        "licence": card.licence,
-        "version": version,
-    }
-    return OpenClipAdapter(model, transform_of(model, cfg), tokenizer, facts, device)
+def _stamp(path: Path) -> list[int]:
+    s = path.stat()
+    return [s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino]
 
 
-def transform_of(model: Any, cfg: dict[str, Any]) -> FrameTransform:
-    """open_clip's evaluation transform for a pretrained tag: the tag's mean, std and resizing at the model's size."""
-    size = model.visual.image_size
-    size = size if isinstance(size, tuple) else (size, size)
-    mean, std = cfg.get("mean") or open_clip.OPENAI_DATASET_MEAN, cfg.get("std") or open_clip.OPENAI_DATASET_STD
-    return FrameTransform(
-        size, tuple(mean), tuple(std), cfg.get("interpolation") or "bicubic", cfg.get("resize_mode") or "shortest"
-    )
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One writer at a time on this machine."""
+    path = lock_file().with_name(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def digest_of_files(folder: Path, names: Iterable[str]) -> str:
+    """16 hex characters over the content of those of these files that a folder holds; "" where it holds none."""
+    from adapters._state import sha256
+
+    found = {name: sha256(folder / name) for name in sorted(names) if (folder / name).is_file()}
+    return digest(found) if found else ""

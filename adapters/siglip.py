@@ -1,73 +1,116 @@
-"""SigLIP (Zhai et al., 2023) through open_clip: no causal mask, texts padded to full length and pooled at the last position."""
+"""SigLIP (Zhai et al., 2023) and SigLIP 2 (Tschannen et al., 2025) through open_clip: no causal mask, texts padded to full length."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapters._cards import TINY, Card
-from bench.contracts import BenchError
 
 if TYPE_CHECKING:
-    from adapters._open_clip import OpenClipAdapter
+    from bench.contracts import Adapter
 
 VERSION = 1
 FAMILY = "SigLIP"
+TEXT_64 = "padded to 64, not causal, pooled at the last position; lower-cased, punctuation removed"
+TEXT_16 = TEXT_64.replace("64", "16")  # the one released model that reads so little
 MODELS: dict[str, Card | str] = {
     "tiny-siglip": TINY,
-    "siglip-vit-b-16": Card(architecture="ViT-B-16-SigLIP", tag="webli", pretraining="WebLI", licence="Apache-2.0"),
+    "siglip-vit-b-16": Card(
+        architecture="ViT-B-16-SigLIP",
+        tag="webli",
+        pretraining="WebLI",
+        licence="Apache-2.0",
+        num_parameters=203_155_970,
+        gflops=35.42,
+        text_rule=TEXT_64,
+    ),
     "siglip-vit-l-16-256": Card(
-        architecture="ViT-L-16-SigLIP-256", tag="webli", pretraining="WebLI", licence="Apache-2.0"
+        architecture="ViT-L-16-SigLIP-256",
+        tag="webli",
+        pretraining="WebLI",
+        licence="Apache-2.0",
+        num_parameters=652_150_786,
+        gflops=162.56,
+        text_rule=TEXT_64,
+    ),
+    "siglip-so400m-14": Card(
+        architecture="ViT-SO400M-14-SigLIP",
+        tag="webli",
+        pretraining="WebLI",
+        licence="Apache-2.0",
+        num_parameters=877_360_306,
+        gflops=220.35,
+        text_rule=TEXT_16,
+    ),
+    "siglip-so400m-14-384": Card(
+        architecture="ViT-SO400M-14-SigLIP-384",
+        tag="webli",
+        pretraining="WebLI",
+        licence="Apache-2.0",
+        num_parameters=877_960_498,
+        gflops=670.35,
+        text_rule=TEXT_64,
+    ),
+    "siglip2-vit-b-16": Card(
+        architecture="ViT-B-16-SigLIP2",
+        tag="webli",
+        pretraining="WebLI",
+        licence="Apache-2.0",
+        num_parameters=375_187_970,
+        gflops=35.42,
+        text_rule=TEXT_64,
+    ),
+    "siglip2-vit-l-16-256": Card(
+        architecture="ViT-L-16-SigLIP2-256",
+        tag="webli",
+        pretraining="WebLI",
+        licence="Apache-2.0",
+        num_parameters=881_526_786,
+        gflops=162.56,
+        text_rule=TEXT_64,
+    ),
+    "siglip2-so400m-14": Card(
+        architecture="ViT-SO400M-14-SigLIP2",
+        tag="webli",
+        pretraining="WebLI",
+        licence="Apache-2.0",
+        num_parameters=1_135_463_602,
+        gflops=220.35,
+        text_rule=TEXT_64,
+    ),
+    "siglip2-so400m-14-378": Card(
+        architecture="ViT-SO400M-14-SigLIP2-378",
+        tag="webli",
+        pretraining="WebLI",
+        licence="Apache-2.0",
+        num_parameters=1_136_008_498,
+        gflops=670.35,
+        text_rule=TEXT_64,
     ),
 }
 
 
-class SentencePieces:
-    """SigLIP's sentence-piece tokenizer and its cleaning rule, as open_clip configures them; no start token, padded with end tokens."""
-
-    start = None
-
-    def __init__(self, architecture: str) -> None:
-        import open_clip
-
-        try:
-            self._inner: Any = open_clip.get_tokenizer(architecture)
-        except Exception as error:
-            raise BenchError(
-                f"the tokenizer of {architecture} is not on this machine ({type(error).__name__}); load it once where there is network: "
-                f"python -c \"import open_clip; open_clip.get_tokenizer('{architecture}')\" with the same HF_HOME"
-            ) from error
-        self.end = int(self._inner.tokenizer.eos_token_id)
-        self.pad = int(self._inner.tokenizer.pad_token_id)
-
-    def encode(self, text: str) -> list[int]:
-        return list(self._inner.tokenizer.encode(self._inner.clean_fn(text), add_special_tokens=False))
-
-
-def load(name: str, device: str) -> OpenClipAdapter:
+def load(name: str, device: str) -> Adapter:
     """The frozen model behind a name of MODELS. Raises BenchError where its weights are not at hand."""
-    from adapters import _tiny, _weights  # seconds to import, so only for who loads a model
-
     card = MODELS[name]
     if isinstance(card, str):
+        from adapters import _tiny  # seconds to import, so only for who loads a model
+
         return _tiny.load("siglip", name, FAMILY, VERSION, device)
-    return _weights.load(name, card, FAMILY, VERSION, lambda: SentencePieces(card.architecture), device)
+    from adapters import _open_clip_load
+
+    return _open_clip_load.load(name, card, FAMILY, VERSION, device)
 
 
 def fetch(name: str) -> str:
-    """Get a model's weights, on a machine with network; where they now lie."""
-    from adapters import _weights
+    """Get a model's files, on a machine with network; where they now lie."""
+    from adapters import _fetch
 
-    card = MODELS[name]
-    if isinstance(card, str):
-        raise BenchError(f"{name} ships with the project; there is nothing to fetch")
-    return str(_weights.fetch(name, card))
+    return _fetch.fetch(name, MODELS[name])
 
 
 def at_hand(name: str) -> str:
     """Where a model's weights lie on this machine. Raises BenchError with what to do where they do not."""
-    card = MODELS[name]
-    if isinstance(card, str):
-        return "ships with the project"
     from adapters import _weights
 
-    return str(_weights.locate(name, card))
+    return _weights.at_hand(name, MODELS[name])

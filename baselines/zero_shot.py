@@ -55,11 +55,13 @@ class ZeroShot:
         return mean_by_class(logits, owner.to(logits.device), len(classes))
 
     def _ensemble(self, classes: Classes) -> Tensor:
-        """Mean of the L2-normalised template embeddings of each class `(C, D)` (Radford et al., 2021, section 3.1.4)."""
-        means = [
-            F.normalize(self.adapter.encode_text([t.format(name) for t in classes.templates]), dim=-1).mean(dim=0)
-            for name in classes.names
-        ]
+        """Mean of the L2-normalised template embeddings of each class `(C, D)` (Radford et al., 2021, section 3.1.4), at the mean
+        length that they had: a cosine does not see it, a text that is conditioned on the video does.
+        """
+        means = []
+        for name in classes.names:
+            text = self.adapter.encode_text([t.format(name) for t in classes.templates])
+            means.append(F.normalize(text, dim=-1).mean(dim=0) * text.norm(dim=-1).mean())
         return torch.stack(means)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -48,6 +49,9 @@ def list_names(
         table = Table("name", "what", title=one, title_justify="left", box=None, show_header=False)
         for name in plugins.names(one):
             table.add_row(name, _summary(one, name))
+        if one == "adapters":
+            for stem, how in plugins.open_adapters().items():
+                table.add_row(f"{stem}:...", how)
         out.print(table)
 
 
@@ -73,6 +77,11 @@ def run(
         str | None, typer.Option(help="A knowledge bank's name or .json file, in place of the data set's own.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most this many videos a class and split side.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames a video, in place of each backbone's own number.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of the backbones' forward passes: float32, bf16 or fp16.")
+    ] = "float32",
+    compile: Annotated[bool, typer.Option("--compile", help="Put the backbones through torch.compile.")] = False,
     workers: Annotated[int | None, typer.Option(help="Workers; one a core unless given.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
 ) -> None:
@@ -83,6 +92,7 @@ def run(
         raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
     home = bench_home()
     choice = _choice(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
+    choice = dataclasses.replace(choice, num_frames=frames, precision=precision, compile=compile)
     from bench.planning import fitting_shots, on_disk, plan
 
     with _progress.bars() as display:
@@ -186,15 +196,26 @@ def render(kind: Annotated[str, typer.Option(help="tables, plots or all.")] = "a
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Its facts, and what bf16, fp16 and torch.compile change in it here."),
+    ] = None,
+) -> None:
     """Versions, GPU, disk, weights at hand; exit code 1 if something must be mended. Example: python -m bench doctor"""
     from bench.doctor import report
 
+    if backbone is not None:
+        from bench.examine import examine
+        from bench.planning import load_adapter
+
+        for line in examine(load_adapter(plugins.absolute(backbone))):
+            out.print(line)
+        return
     checks = report(_weights_at_hand)
-    table = Table("", "what", "found", box=None)
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        table.add_row(check.status, check.name, check.text)
-    out.print(table)
+        out.print(f"{check.status:4}  {check.name:{width}}  {check.text}")
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)
 
@@ -205,17 +226,35 @@ def _weights_at_hand(name: str) -> str:
 
 
 @app.command("check-adapter")
-def check_adapter(name: Annotated[str, typer.Argument(help="As in list --kind adapters.")]) -> None:
-    """Put a backbone through the contract, with its weights. Example: python -m bench check-adapter tiny-clip"""
+def check_adapter(name: Annotated[str, typer.Argument(help="As in list --kind adapters, or an open name.")]) -> None:
+    """Put a backbone through the contract, with its weights; exit code 1 if it fails. Example: python -m bench check-adapter tiny-clip"""
     from bench import checks
+    from bench.contracts import Adapter
     from bench.planning import load_adapter
 
-    results = checks.check_adapter(load_adapter(name))
-    table = Table("check", "result", box=None)
+    adapter = load_adapter(plugins.absolute(name))
+    if lacking := [member for member in vars(Adapter) if member[0] != "_" and not hasattr(adapter, member)]:
+        raise BenchError(
+            f"what load({name!r}) returns is no adapter: it lacks {', '.join(lacking)} (see Adapter in bench/contracts.py)"
+        )
+    facts = adapter.facts
+    toy = ", toy scale" if facts.toy_scale else ""
+    out.print(
+        f"{facts.name}: {facts.family}, {facts.architecture}, {facts.num_parameters / 1e6:.1f} M parameters, {facts.num_frames} frames, "
+        f"embeddings of {facts.embed_dim}, with {' and '.join(sorted(facts.capabilities, reverse=True)) or 'neither text nor prompts'}{toy}"
+    )
+    out.print(
+        f"weights: {facts.weights}, sha256 {facts.weights_sha256[:16]}; pre-training: {facts.pretraining}; licence: {facts.licence}"
+    )
+    results = checks.check_adapter(adapter)
+    width = max(len(result.name) for result in results)
+    out.print(f"{'check':{width}}  result  seen")
     for result in results:
-        table.add_row(result.name.replace("_", " "), result.problem or ("ok" if result.applies else "n/a"))
-    out.print(table)
-    if any(result.problem for result in results):
+        outcome = "FAILED" if result.problem else "ok" if result.applies else "n/a"
+        out.print(f"{result.name.replace('_', ' '):{width}}  {outcome:6}  {result.problem}".rstrip())
+    failed = sum(bool(result.problem) for result in results)
+    out.print(f"{failed} of {len(results)} checks failed" if failed else "it keeps the contract")
+    if failed:
         raise typer.Exit(1)
 
 
@@ -223,6 +262,7 @@ def check_adapter(name: Annotated[str, typer.Argument(help="As in list --kind ad
 def fetch(names: Annotated[list[str], typer.Argument(help="Backbones, as in list --kind adapters.")]) -> None:
     """Download weights to $BENCH_HOME/weights, where there is network. Example: python -m bench fetch clip-vit-b-16"""
     for name in names:
+        name = plugins.absolute(name)
         module = plugins.find("adapters", name)
         if not hasattr(module, "fetch"):
             raise BenchError(f"{name} cannot be fetched by this command; see its adapter {module.__name__}")
@@ -250,7 +290,7 @@ def tune(
     split = str(seed) if choice.dataset.split_per_seed else "1"
     spec = RunSpec(
         dataset=dataset,
-        backbone=backbone,
+        backbone=choice.backbones[0],
         method=method,
         protocol="few_shot",
         shots=shots,
@@ -285,9 +325,12 @@ def _choice(
             raise BenchError(f"--option takes name=value, not {text!r}")
         pairs.append((name, value))
     known = plugins.names("adapters")
-    chosen = _split(backbones) or tuple(n for n in known if n.startswith("tiny-"))
+    given = tuple(plugins.absolute(name) for name in _split(backbones) or ())
+    chosen = given or tuple(n for n in known if n.startswith("tiny-"))
     for name in chosen:
-        plugins.find("adapters", name)
+        module = plugins.find("adapters", name)
+        if hasattr(module, "at_hand"):
+            module.at_hand(name)  # missing weights are found out before a data set is made
     for name in set(_split(methods) or ()) - set(plugins.names("methods")):
         raise plugins.unknown("method", name, plugins.names("methods"))
     if bank is not None:

@@ -43,10 +43,15 @@ def digest(value: object, length: int = 16) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneFacts:
-    """What is known of a frozen backbone. Every field that can change a feature is in `fingerprint`.
+    """What is known of a frozen backbone.
 
-    `num_frames` is what the backbone is shown unless a run says otherwise. `logit_scale` is the multiplier itself
-    (about 100 for CLIP), not its logarithm. `padding` says in words how texts are padded and pooled.
+    Every field that can change a feature is in `fingerprint`, and what else can change a run is in `identity`. `name` is the
+    name a user gives, or for a model from a folder the folder's own; never a path. `num_frames` is what the backbone is shown
+    unless a run says otherwise; with `fixed_num_frames` it takes no other number. `precisions` are the number formats that a
+    forward pass may run in. `logit_scale` is the multiplier itself (about 100 for CLIP), not its logarithm. `padding` says in
+    words how texts are padded and pooled, `tokenizer` tells one from another, by a digest of its files where it has some;
+    without the capability `text` the text fields keep their defaults. `extra_floats` is how many numbers a video
+    `Features.extra` holds. `gflops` counts 10^9 floating-point operations (a multiply-add is two) of the visual side a frame.
     """
 
     name: str
@@ -58,16 +63,21 @@ class BackboneFacts:
     num_frames: int
     transform: str
     dtype: str
-    logit_scale: float
-    logit_bias: float
-    context_length: int
-    padding: str
-    causal_text: bool
-    capabilities: frozenset[str]
     pretraining: str
     licence: str
     version: int
     num_parameters: int
+    capabilities: frozenset[str] = frozenset()
+    logit_scale: float = 1.0
+    logit_bias: float = 0.0
+    context_length: int = 0
+    padding: str = ""
+    causal_text: bool = False
+    tokenizer: str = ""
+    fixed_num_frames: bool = False
+    extra_floats: int = 0
+    precisions: tuple[str, ...] = ("float32",)
+    gflops: float | None = None
     toy_scale: bool = False
 
     @property
@@ -84,6 +94,12 @@ class BackboneFacts:
                 self.embed_dim,
             ]
         )
+
+    @property
+    def identity(self) -> str:
+        """16 hex characters over what a run depends on: the features, the text side, and how the two are compared."""
+        text = [self.context_length, self.padding, self.causal_text, self.tokenizer, sorted(self.capabilities)]
+        return digest([self.fingerprint, text, self.logit_scale, self.logit_bias])
 
 
 @dataclass(frozen=True)
@@ -132,7 +148,10 @@ class Tokens:
 
 @runtime_checkable
 class Adapter(Protocol):
-    """One frozen backbone. In eval mode, no parameter requires a gradient, nothing it does changes a parameter."""
+    """One frozen backbone. In eval mode, no parameter requires a gradient, nothing it does changes a parameter.
+
+    A backbone without a text side (no capability `text`) raises NotApplicable in `encode_text` and `similarity`.
+    """
 
     @property
     def facts(self) -> BackboneFacts: ...
@@ -151,7 +170,11 @@ class Adapter(Protocol):
         ...
 
     def encode_video(self, video: Tensor) -> Features:
-        """float32 `(N, T, 3, h, w)` -> features of N videos, each independent of its batch neighbours."""
+        """float32 `(N, T, 3, h, w)` -> features of N videos, each independent of its batch neighbours.
+
+        Raises:
+            BenchError: T is not a number of frames that it takes.
+        """
         ...
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -321,6 +344,9 @@ class Choice:
     options: tuple[tuple[str, str], ...] = ()
     limit: int | None = None
     bank: str | None = None  # a bank's name or file in place of the data set's own
+    num_frames: int | None = None  # frames a video in place of each backbone's own number
+    precision: str = "float32"  # what the backbones' forward passes run in
+    compile: bool = False  # through torch.compile
 
     @property
     def has_knowledge(self) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import platform
-import re
 import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
@@ -17,6 +16,7 @@ from bench import plugins
 from bench._files import bench_home
 from bench._inside import PACKAGES, ROOT, check_packages
 from bench.contracts import BenchError
+from bench.devices import ANOTHER_BUILD, gpu_supported
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -145,7 +145,7 @@ def _torch() -> tuple[Status, str]:
     try:
         import torchvision  # noqa: F401
     except Exception as error:
-        return "fail", f"{text}; its torchvision is of another build ({error}). {_ANOTHER_BUILD}"
+        return "fail", f"{text}; its torchvision is of another build ({error}). {ANOTHER_BUILD}"
     return "ok", text
 
 
@@ -164,7 +164,7 @@ def _gpu() -> tuple[Status, str]:
         else:
             said = str(heard[-1].message).split("(Triggered")[0].strip() if heard else "torch gives no reason"
             why = f"this torch build ({torch.__version__}, CUDA {torch.version.cuda}) cannot use it: {said}"
-        return "warn", f"there is an NVIDIA driver ({driver}), but {why}. {_ANOTHER_BUILD}"
+        return "warn", f"there is an NVIDIA driver ({driver}), but {why}. {ANOTHER_BUILD}"
     archs = torch.cuda.get_arch_list()
     status: Status = "ok"
     lines = []
@@ -174,33 +174,9 @@ def _gpu() -> tuple[Status, str]:
         if archs and torch.version.cuda and not gpu_supported(capability, archs):
             status = "fail"
             build = f"{torch.__version__}, made for {' '.join(archs)}"
-            line += f", which this torch build ({build}) does not support. {_ANOTHER_BUILD}"
+            line += f", which this torch build ({build}) does not support. {ANOTHER_BUILD}"
         lines.append(line)
     return status, f"{'; '.join(lines)} (driver {driver or 'unknown'})"
-
-
-_ANOTHER_BUILD = 'Install a build that fits the GPU and the driver: make setup TORCH="torch==... torchvision==..."'
-
-
-def gpu_supported(capability: tuple[int, int], archs: Sequence[str]) -> bool:
-    """Does a torch build with these targets (`sm_90`, `compute_90`) have code for a GPU of this compute capability?
-
-    Machine code runs on the same major version from its own minor version upwards; intermediate code (`compute_`) on
-    all newer ones. Targets with a letter (`sm_90a`) run on exactly that GPU.
-    """
-    for arch in archs:
-        found = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", arch)
-        if not found:
-            continue
-        target = (int(found[2]), int(found[3]))
-        if found[4]:
-            if found[1] == "sm" and target == capability:
-                return True
-        elif (found[1] == "sm" and target[0] == capability[0] and target <= capability) or (
-            found[1] == "compute" and target <= capability
-        ):
-            return True
-    return False
 
 
 def _driver() -> str | None:
@@ -254,9 +230,13 @@ def _weights(weights_at_hand: Callable[[str], str]) -> list[Check]:
         names = plugins.names("adapters")
     except Exception as error:
         return [Check("weights", "fail", f"the adapters cannot be listed: {error}")]
+    absent = {}
     for name in names:
         try:
             checks.append(Check(f"weights {name}", "ok", weights_at_hand(name)))
         except BenchError as error:
-            checks.append(Check(f"weights {name}", "warn", str(error)))
+            absent[name] = str(error)
+    if absent:
+        text = f"{len(absent)} models have none on this machine: {', '.join(absent)}. The first, for one: {next(iter(absent.values()))}"
+        checks.append(Check("weights", "warn", text))
     return checks

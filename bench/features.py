@@ -8,13 +8,13 @@ outside, so another selection or labelling re-uses every row. Undecodable videos
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +23,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bench import frames
 from bench._files import temporary_beside
 from bench.contracts import Adapter, BenchError, Features, digest
-from bench.manifest import MISSING, Manifest, parse_box
+from bench.decoding import Job, prepared
+from bench.forward import Encoder, joined
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from bench.manifest import Manifest
+
 SHARD_ROWS = 64
-BATCH_VIDEOS = 16
 FORMAT = "3"
 
 
@@ -43,16 +44,21 @@ class Row:
     shard: Path | None
     position: int
     reason: str = ""
+    forward: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What an extraction did: rows asked for, found whole in the store, sent through `encode_video`, undecodable."""
+    """What an extraction did: rows asked for, found whole in the store, sent through `encode_video`, undecodable.
+
+    `forward` says with what: precision, compile, device, and the batch size at the end.
+    """
 
     asked: int
     stored: int
     encoded: int
     failed: int
+    forward: Mapping[str, Any] = field(default_factory=dict)
 
 
 def store_folder(home: Path, adapter: Adapter, num_frames: int, sampling: str, decoder: str, precision: str) -> Path:
@@ -73,9 +79,20 @@ def _number(value: float) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def estimate_mb(num_videos: int, num_frames: int, embed_dim: int) -> float:
-    """Size of float32 frame embeddings in MB (10^6 bytes)."""
-    return num_videos * num_frames * embed_dim * 4 / 1e6
+def estimate_mb(num_videos: int, num_frames: int, embed_dim: int, extra: int = 0) -> float:
+    """Size of the features in MB (10^6 bytes): float32 frame embeddings and `extra` further float32 numbers a video."""
+    return num_videos * (num_frames * embed_dim + extra) * 4 / 1e6
+
+
+def check_room(folder: Path, needed_mb: float) -> None:
+    """Raises BenchError where the disk of a folder, which need not exist yet, has less room than `needed_mb` (10^6 bytes)."""
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    free_mb = shutil.disk_usage(there).free / 1e6
+    if needed_mb > free_mb:
+        raise BenchError(
+            f"the features still to be computed take {needed_mb:,.1f} MB, and {there} has {free_mb:,.1f} MB free; "
+            "make room, set BENCH_HOME to a folder on a bigger disk, or take fewer videos (--limit) or frames (--frames)"
+        )
 
 
 class FeatureStore:
@@ -94,7 +111,7 @@ class FeatureStore:
             with _opened(shard, "np") as f:
                 header = json.loads(f.metadata()["rows"])
             for position, key in enumerate(header["keys"]):
-                self._rows[key] = Row(shard, position)
+                self._rows[key] = Row(shard, position, forward=header.get("forward", {}))
             for key, reason in header["failed"].items():
                 self._rows[key] = Row(None, -1, reason)
             self._read.add(shard.name)
@@ -106,6 +123,27 @@ class FeatureStore:
         wanted = {keys[p]: p for p in reversed(positions) if keys[p] not in have}
         return sorted(wanted.values())
 
+    def estimate_mb(self, adapter: Adapter, num_frames: int, num_videos: int) -> float:
+        """MB (10^6 bytes) that so many more videos will take: by what a stored one takes, or by the backbone's facts."""
+        shard = next((row.shard for row in self.rows().values() if row.shard is not None), None)
+        if shard is None:
+            return estimate_mb(num_videos, num_frames, adapter.facts.embed_dim, adapter.facts.extra_floats)
+        with _opened(shard, "np") as f:
+            shapes = {name: f.get_slice(name).get_shape() for name in f.keys()}  # noqa: SIM118 - not a dict
+        numbers = {name: math.prod(shape[1:]) for name, shape in shapes.items()}
+        return estimate_mb(num_videos, 1, numbers.pop("frames"), sum(numbers.values()))
+
+    def computed_with(self, manifest: Manifest, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """How these rows were computed: each distinct precision, compilation, device and batch size once, with its number of rows."""
+        have, keys = self.rows(), row_keys(manifest)
+        counts: dict[str, int] = {}
+        for p in positions:
+            row = have.get(keys[p])
+            if row is not None and row.shard is not None:
+                how = json.dumps(dict(row.forward), sort_keys=True)
+                counts[how] = counts.get(how, 0) + 1
+        return [{**json.loads(how), "videos": count} for how, count in sorted(counts.items())]
+
     def fill(
         self,
         manifest: Manifest,
@@ -114,33 +152,48 @@ class FeatureStore:
         num_frames: int,
         workers: int = 0,
         progress: Callable[[int], None] = lambda rows: None,
+        encoder: Encoder | None = None,
     ) -> Extraction:
         """Decode, transform and encode what is missing, shard by shard; a kill loses at most the shard under way.
 
         Args:
-            workers: processes that decode and transform; 0 does it in this one.
+            workers: processes that decode and transform while this one encodes; 0 does all of it in this one.
             progress: called with the number of rows finished since the last call.
+            encoder: how the forward pass runs; float32 as it is unless given.
+
+        Raises:
+            BenchError: the disk has no room for it, a worker died, or the forward pass cannot run here.
         """
+        encoder = encoder or Encoder(adapter)
         todo = self.missing(manifest, positions)
         keys = row_keys(manifest)
         encoded = failed = 0
-        jobs = [_Job(manifest.rows.iloc[p], keys[p], num_frames) for p in todo]
-        for shard, videos in _decoded(jobs, adapter, workers):
-            good = [(job, video) for job, video in zip(shard, videos, strict=True) if not isinstance(video, str)]
-            bad = {job.key: video for job, video in zip(shard, videos, strict=True) if isinstance(video, str)}
-            self._write([job.key for job, _ in good], _encode(adapter, [v for _, v in good]), bad)
-            encoded += len(good)
-            failed += len(bad)
-            progress(len(shard))
-        return Extraction(len(positions), len(positions) - len(todo), encoded, failed)
+        jobs = [Job(manifest.rows.iloc[p], keys[p], num_frames) for p in todo]
+        with closing(prepared(jobs, adapter.transform, workers)) as videos:
+            for start in range(0, len(jobs), SHARD_ROWS):
+                # Each time: a stored shard tells what the backbone's facts may not, and the disk is not ours alone.
+                check_room(self.folder, self.estimate_mb(adapter, num_frames, len(jobs) - start))
+                shard = jobs[start : start + SHARD_ROWS]
+                good, tensors, bad = _encoded(shard, islice(videos, len(shard)), encoder)
+                self._write(good, tensors, bad, encoder.record)
+                encoded += len(good)
+                failed += len(bad)
+                progress(len(shard))
+        return Extraction(len(positions), len(positions) - len(todo), encoded, failed, encoder.record)
 
-    def _write(self, keys: list[str], tensors: Mapping[str, np.ndarray], failed: Mapping[str, str]) -> None:
+    def _write(
+        self,
+        keys: list[str],
+        tensors: Mapping[str, np.ndarray],
+        failed: Mapping[str, str],
+        forward: Mapping[str, Any],
+    ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{digest([keys, sorted(failed)])}.safetensors"
         temporary = temporary_beside(path)
         try:
             # One entry: safetensors writes several in an order of its own, and equal shards would differ.
-            rows = json.dumps({"keys": keys, "failed": dict(failed)})
+            rows = json.dumps({"keys": keys, "failed": dict(failed), "forward": dict(forward)})
             save_file(dict(tensors), temporary, metadata={"rows": rows})
             with temporary.open("rb") as f:
                 os.fsync(f.fileno())
@@ -198,67 +251,35 @@ def _opened(shard: Path, framework: str) -> Iterator[Any]:
         raise BenchError(f"{shard} is damaged ({error}); delete it and run the same command again") from error
 
 
-@dataclass(frozen=True)
-class _Job:
-    row: pd.Series
-    key: str
-    num_frames: int
-
-
-def _decoded(jobs: list[_Job], adapter: Adapter, workers: int) -> Iterator[tuple[list[_Job], list[torch.Tensor | str]]]:
-    """Shards of jobs with their transformed videos `(T, 3, h, w)`, or the reason why there is none."""
-    batches = [jobs[i : i + SHARD_ROWS] for i in range(0, len(jobs), SHARD_ROWS)]
-    if workers == 0:
-        for shard in batches:
-            yield shard, [_transformed(job, adapter.transform) for job in shard]
-        return
-    spawn = get_context("spawn")  # a fork of a process whose torch threads run can hang
-    with ProcessPoolExecutor(
-        workers, mp_context=spawn, initializer=_start_worker, initargs=(adapter.transform,)
-    ) as pool:
-        queue: list[tuple[list[_Job], Iterator[torch.Tensor | str]]] = []
-        ahead = iter(batches)
-        queue.extend((shard, pool.map(_prepare_in_worker, shard)) for shard in islice(ahead, 2))
-        while queue:
-            shard, videos = queue.pop(0)
-            yield shard, list(videos)
-            queue.extend((s, pool.map(_prepare_in_worker, s)) for s in islice(ahead, 1))
-
-
-_worker_transform: Callable[[np.ndarray], torch.Tensor] | None = None
-
-
-def _start_worker(transform: Callable[[np.ndarray], torch.Tensor]) -> None:
-    global _worker_transform
-    torch.set_num_threads(1)
-    _worker_transform = transform
-
-
-def _prepare_in_worker(job: _Job) -> torch.Tensor | str:
-    assert _worker_transform is not None
-    return _transformed(job, _worker_transform)
-
-
-def _transformed(job: _Job, transform: Callable[[np.ndarray], torch.Tensor]) -> torch.Tensor | str:
-    row = job.row
-    if str(row["stamp"]).startswith(MISSING):
-        return "no such file"  # when the list was made; a later list has the content that came
-    try:
-        video = frames.read(Path(row["path"]), job.num_frames, row["start_s"], row["end_s"], parse_box(row["box"]))
-    except frames.UndecodableVideo as error:
-        # Without the name: a row is kept by content, which may lie under other names too.
-        return str(error).removeprefix(f"{Path(row['path']).name}: ")
-    return transform(video)
-
-
-def _encode(adapter: Adapter, videos: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
+def _encoded(
+    shard: Sequence[Job], videos: Iterable[torch.Tensor | str], encoder: Encoder
+) -> tuple[list[str], dict[str, np.ndarray], dict[str, str]]:
+    """Keys and features of a shard's decodable videos, and key -> reason of the others; a batch starts as soon as it is full."""
+    good: list[str] = []
+    failed: dict[str, str] = {}
     parts: list[Features] = []
-    with torch.inference_mode():
-        for start in range(0, len(videos), BATCH_VIDEOS):
-            parts.append(adapter.encode_video(torch.stack(list(videos[start : start + BATCH_VIDEOS]))).to("cpu"))
+    waiting: list[torch.Tensor] = []
+    for job, video in zip(shard, videos, strict=True):
+        if isinstance(video, str):
+            failed[job.key] = video
+            continue
+        good.append(job.key)
+        waiting.append(video)
+        if len(waiting) >= encoder.size(video):
+            parts.append(encoder.encode(waiting))
+            waiting = []
+    if waiting:
+        parts.append(encoder.encode(waiting))
     if not parts:
-        return {}
-    out = {"frames": torch.cat([p.frames for p in parts])}
-    for name in parts[0].extra:
-        out[name] = torch.cat([p.extra[name] for p in parts])
-    return {name: value.contiguous().numpy() for name, value in out.items()}
+        return good, {}, failed
+    # Only here does this process wait for a GPU, which computes while the next batch is gathered.
+    whole = joined(parts).to("cpu")
+    for name, values in {"frames": whole.frames, **whole.extra}.items():
+        if not bool(values.isfinite().all()):
+            said = encoder.record
+            raise BenchError(
+                f"{encoder.adapter.facts.name} gives {name} that are infinite or no numbers in {said['precision']} on {said['device']}; "
+                "nothing of them is stored. Take another --precision: fp16 overflows where bf16 and float32 do not"
+            )
+    tensors = {"frames": whole.frames, **whole.extra}
+    return good, {name: value.contiguous().numpy() for name, value in tensors.items()}, failed

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import submitit
 
-from bench import store
+from bench import devices, store
 from bench._files import write_atomic
 from bench._inside import ROOT, check_packages
 from bench._progress import bars
 from bench.contracts import BenchError
-from bench.planning import load_manifest, needs, resolved_from_dict, resolved_to_dict
+from bench.features import SHARD_ROWS, check_room
+from bench.planning import feature_store, load_adapter, load_manifest, needs, resolved_from_dict, resolved_to_dict
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from bench.specs import ResolvedRun
 
 PLACES = ("debug", "local")
+SHARDS_A_GPU_TASK = 64
+RUN_WORKERS_A_GPU = 4  # each holds a backbone in the GPU's memory
 ROUNDS = 3  # times that work lost with its worker is given to new ones
 POLL_S = 0.3
 TIMEOUT_MIN = 7 * 24 * 60  # submitit takes every job of 10 minutes or less for timed out
@@ -80,10 +83,16 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
     folder = home / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     count = workers or (1 if where == "debug" else os.cpu_count() or 1)
     with bars() as bar:
-        stored, tasks = _extraction_tasks(todo, home)
-        _stage("features", tasks, folder, home, where, count, bar)
+        stored, tasks, megabytes = _extraction_tasks(todo, home)
+        check_room(home / "features", megabytes)
+        if tasks:
+            bar.console.print(
+                f"features still to be computed: {sum(len(t['positions']) for t in tasks)} videos, {megabytes:,.1f} MB"
+            )
+        _stage("features", tasks, folder, home, where, _gpus() or count, bar)
         _raise_first(folder, "features", "features could not be computed")
-        _stage("runs", [resolved_to_dict(r) for r in _longest_first(todo)], folder, home, where, count, bar)
+        runs = [resolved_to_dict(r) for r in _longest_first(todo)]
+        _stage("runs", runs, folder, home, where, min(count, RUN_WORKERS_A_GPU) if _gpus() else count, bar)
     errors = {e.get("run_id"): e["error"] for e in _results(folder, "runs") if "error" in e}
     failures: list[Failure] = []
     notes: list[Failure] = []
@@ -113,19 +122,20 @@ def _longest_first(runs: Sequence[ResolvedRun]) -> list[ResolvedRun]:
     return sorted(runs, key=lambda r: -(r.spec.shots or 0))
 
 
-def _extraction_tasks(todo: Sequence[ResolvedRun], home: Path) -> tuple[int, list[dict[str, Any]]]:
-    """How many needed rows are stored already, and the missing ones cut into shards."""
-    from bench.features import SHARD_ROWS
-    from bench.planning import feature_store
-
-    stored, tasks = 0, []
+def _extraction_tasks(todo: Sequence[ResolvedRun], home: Path) -> tuple[int, list[dict[str, Any]], float]:
+    """How many needed rows are stored already, the missing ones cut into tasks, and their size in MB (10^6 bytes)."""
+    # A worker on a GPU starts its own decoders, which should not come and go with every shard.
+    rows = SHARD_ROWS * (SHARDS_A_GPU_TASK if _gpus() else 1)
+    stored, megabytes, tasks = 0, 0.0, []
     for need in needs(todo, home):
-        manifest = load_manifest(home, need.resolved.manifest)
-        missing = feature_store(need.resolved, home).missing(manifest, need.positions)
+        manifest, features = load_manifest(home, need.resolved.manifest), feature_store(need.resolved, home)
+        missing = features.missing(manifest, need.positions)
         stored += len(need.positions) - len(missing)
-        for start in range(0, len(missing), SHARD_ROWS):
-            tasks.append({"run": resolved_to_dict(need.resolved), "positions": missing[start : start + SHARD_ROWS]})
-    return stored, tasks
+        adapter = load_adapter(need.resolved.spec.backbone)
+        megabytes += features.estimate_mb(adapter, need.resolved.num_frames, len(missing))
+        for start in range(0, len(missing), rows):
+            tasks.append({"run": resolved_to_dict(need.resolved), "positions": missing[start : start + rows]})
+    return stored, tasks, megabytes
 
 
 def _stage(
@@ -187,7 +197,7 @@ def work(folder: str, stage: str, round_number: int, tick: Callable[[], None] = 
         try:
             if stage == "features":
                 done = runner.extract_rows(resolved_from_dict(task["run"]), task["positions"], home)
-                result = {"encoded": done.encoded, "failed": done.failed}
+                result = {"encoded": done.encoded, "failed": done.failed, "forward": dict(done.forward)}
             else:
                 resolved = resolved_from_dict(task)
                 result = {"run_id": resolved.run_id}
@@ -232,6 +242,5 @@ def _raise_first(folder: Path, stage: str, what: str) -> None:
 
 
 def _gpus() -> int:
-    import torch
-
-    return min(1, torch.cuda.device_count())
+    """How many GPUs extraction has: one, where backbones are loaded on a GPU at all."""
+    return int(devices.choose() == "cuda")

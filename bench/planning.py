@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from bench import knowledge, plugins, protocols
+from bench import devices, knowledge, plugins, protocols
 from bench import manifest as manifests
 from bench._files import write_atomic
 from bench.contracts import (
     KNOWLEDGE,
+    TEXT,
     TRAIN,
     Adapter,
+    BackboneFacts,
     BenchError,
     Choice,
     Classes,
@@ -46,6 +49,8 @@ def resolve(spec: RunSpec, home: Path, progress: Progress = silent) -> ResolvedR
     method, adapter = plugins.find("methods", spec.method), load_adapter(spec.backbone)
     config = make_config(method.Config, dict(spec.config), spec.method)
     protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
+    if TEXT in method.NEEDS & adapter.facts.capabilities:
+        _speak(spec.backbone)
     bank = None
     if bank_name := _bank_name(spec, method, config):
         bank = knowledge.statements_digest(
@@ -54,14 +59,34 @@ def resolve(spec: RunSpec, home: Path, progress: Progress = silent) -> ResolvedR
     return ResolvedRun(
         spec=spec,
         manifest=manifest.digest,
-        adapter=adapter.facts.fingerprint,
-        num_frames=spec.frames.num_frames or adapter.facts.num_frames,
+        backbone=adapter.facts.name,
+        adapter=adapter.facts.identity,
+        num_frames=_num_frames(spec, adapter.facts),
         bank=bank,
         config=as_pairs(dataclasses.asdict(config)),
         versions=as_pairs(
             {"method": method.VERSION, "protocol": protocols.VERSION, "dataset": dataset_facts(spec.dataset).version}
         ),
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _speak(backbone: str) -> None:
+    """A tokenizer that is missing is found out now, not after the videos were encoded."""
+    load_adapter(backbone).encode_text(["a"])
+
+
+def _num_frames(spec: RunSpec, facts: BackboneFacts) -> int:
+    """Frames a video. Raises BenchError where the backbone does not take what the spec asks for."""
+    asked = spec.frames.num_frames
+    if facts.fixed_num_frames and asked not in (None, facts.num_frames):
+        raise BenchError(
+            f"{facts.name} was made for {facts.num_frames} frames a video and takes no other number, not {asked}; leave --frames "
+            f"out, or {facts.name} out of --backbones"
+        )
+    if spec.precision not in facts.precisions:
+        raise BenchError(f"{facts.name} does not run in {spec.precision}; it runs in {', '.join(facts.precisions)}")
+    return asked or facts.num_frames
 
 
 def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> list[ResolvedRun]:
@@ -71,9 +96,7 @@ def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> l
     versions and the weights at hand; with plug-ins from outside, whose sources are not known here, nothing is kept.
     """
     rows = [build_manifest(spec, home, progress).digest for spec in specs]
-    weights = [
-        [str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in sorted((home / "weights").rglob("*")) if p.is_file()
-    ]
+    weights = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _weight_files(specs, home)]
     banks = [
         [b, digest(Path(b).read_text())]
         for b in sorted({s.bank or "" for s in specs})
@@ -90,6 +113,21 @@ def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> l
         planned.setdefault(resolved.run_id, resolved)
     write_atomic(path, json.dumps([resolved_to_dict(r) for r in planned.values()]))
     return list(planned.values())
+
+
+def _weight_files(specs: Sequence[RunSpec], home: Path) -> list[Path]:
+    """Every file that a backbone of these specs may be loaded from: those kept under weights/, and those that open names point to."""
+    places = [home / "weights", *(path for name in {spec.backbone for spec in specs} for path in plugins.paths(name))]
+    found, seen = {place for place in places if place.is_file()}, set()
+    for place in places:
+        # Not rglob, which leaves out folders that are links; a link may lead back to where it lies.
+        for folder, inside, names in os.walk(place, followlinks=True):
+            here = Path(folder).resolve()
+            if here in seen:
+                inside.clear()
+            seen.add(here)
+            found |= {Path(folder) / name for name in names if name not in ("lock.json", ".lock")}
+    return sorted(f for f in found if f.is_file())
 
 
 def _bank_name(spec: RunSpec, method: ModuleType, config: Any) -> str | None:
@@ -185,11 +223,8 @@ def load_manifest(home: Path, key: str) -> Manifest:
 
 @functools.lru_cache(maxsize=8)
 def load_adapter(name: str) -> Adapter:
-    """A frozen backbone on the GPU where there is one, else on the CPU; loaded once a process."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    adapter: Adapter = plugins.find("adapters", name).load(name, device)
+    """A frozen backbone on the device of `devices.choose`; loaded once a process."""
+    adapter: Adapter = plugins.find("adapters", name).load(name, devices.choose())
     return adapter
 
 
@@ -207,7 +242,8 @@ def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
     for r in planned:
         manifest = load_manifest(home, r.manifest)
         views = protocols.views(manifest, r.spec.protocol, r.spec.split, r.spec.seed, r.spec.shots)
-        key = (r.spec.backbone, r.adapter, r.num_frames, r.spec.frames, r.spec.precision, r.manifest)
+        how = (r.num_frames, r.spec.frames.sampling, r.spec.frames.decoder, r.spec.numerics)
+        key = (r.backbone, r.adapter, how, r.manifest)
         wanted.setdefault(key, (r, set()))[1].update(views.train, views.val, views.test)
     return [Need(r, tuple(sorted(rows))) for r, rows in wanted.values()]
 
@@ -215,9 +251,13 @@ def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
 def feature_store(resolved: ResolvedRun, home: Path) -> FeatureStore:
     """The store that a run reads its features from."""
     from bench.features import FeatureStore, store_folder
+    from bench.forward import device_of
 
     spec, adapter = resolved.spec, load_adapter(resolved.spec.backbone)
-    folder = store_folder(home, adapter, resolved.num_frames, spec.frames.sampling, spec.frames.decoder, spec.precision)
+    device = device_of(adapter).type
+    # Features of two kinds of device agree to rounding only, so they never stand in one store.
+    numerics = spec.numerics + ("" if device == "cpu" else f" on {device}")
+    folder = store_folder(home, adapter, resolved.num_frames, spec.frames.sampling, spec.frames.decoder, numerics)
     return FeatureStore(folder)
 
 
@@ -250,7 +290,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "manifest": resolved.manifest,
         "series": _series(resolved, facts.weights_sha256),
         "versions": dict(resolved.versions) | {"adapter": facts.version},
-        "backbone": spec.backbone,
+        "backbone": resolved.backbone,
         "family": facts.family,
         "toy_scale": facts.toy_scale,
         "pretraining": facts.pretraining,
@@ -266,6 +306,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "bank_control": spec.bank_control if resolved.bank else "none",
         "num_frames": resolved.num_frames,
         "num_views": 1,
+        "precision": spec.numerics,
         "trainable": method.TRAINABLE,
         "tuning_trials": 0,
         "selection": "",

@@ -65,13 +65,56 @@ def names(kind: str) -> tuple[str, ...]:
 def find(kind: str, name: str) -> ModuleType:
     """The plug-in module behind a name (for adapters: the family file that holds the model).
 
+    An adapter's name may also be open, `file:what`: then that file, which must define OPEN, makes of `what` a model.
+
     Raises:
         BenchError: no such name (with the nearest ones), or a file that does not define what its kind asks for.
     """
+    if kind == "adapters" and ":" in name:
+        return _open_adapter(name)
     table = _model_files() if kind == "adapters" else files(kind)
     if name not in table:
         raise unknown(kind.removesuffix("s"), name, table)
     return _import(kind, table[name])
+
+
+def open_adapters() -> dict[str, str]:
+    """Adapter files that take open names -> how such a name is written, with an example."""
+    found = {stem: _import("adapters", target) for stem, target in files("adapters").items()}
+    return {stem: str(module.OPEN) for stem, module in found.items() if hasattr(module, "OPEN")}
+
+
+def _open_adapter(name: str) -> ModuleType:
+    scheme, rest = name.split(":", 1)
+    known = open_adapters()
+    if scheme not in known:
+        raise unknown("kind of backbone", f"{scheme}:", [f"{stem}:" for stem in known])
+    if not rest:
+        raise BenchError(f"{name!r} names no model; write {known[scheme]}")
+    return _import("adapters", files("adapters")[scheme])
+
+
+def absolute(name: str) -> str:
+    """An open name with the paths in it made absolute, so that it means the same in every worker; other names as they are."""
+    scheme, colon, _ = name.partition(":")
+    return scheme + colon + "@".join(str(_there(part)) if _there(part) else part for part in _parts(name))
+
+
+def paths(name: str) -> list[Path]:
+    """The files and folders that an open name points to."""
+    return [path for part in _parts(name) if (path := _there(part))]
+
+
+def _parts(name: str) -> list[str]:
+    """What stands behind the scheme: one path, which may hold an @, or WHAT@FILE."""
+    rest = name.partition(":")[2]
+    return [rest] if _there(rest) else rest.split("@", 1)
+
+
+def _there(part: str) -> Path | None:
+    """An absolute path, where there is a file or folder of that name."""
+    path = Path(part).expanduser()
+    return path.resolve() if part and path.exists() else None
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> BenchError:
@@ -97,9 +140,9 @@ def _model_files() -> dict[str, str]:
 def _import(kind: str, target: str) -> ModuleType:
     try:
         module: Any = importlib.import_module(target)
-    except ImportError as error:
+    except Exception as error:  # a plug-in may fail in any way, and none may take the rest down with a traceback
         raise BenchError(
-            f"the plug-in {target} of the kind {kind} cannot be imported ({error}); mend or remove it"
+            f"the plug-in {target} of the kind {kind} cannot be imported ({type(error).__name__}: {error}); mend or remove it"
         ) from error
     missing = [a for a in REQUIRED[kind] if not hasattr(module, a)]
     if missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from bench.contracts import (
     KNOWLEDGE,
     TRAIN,
     Adapter,
+    BackboneFacts,
     BenchError,
     Classes,
     Features,
@@ -28,6 +28,8 @@ from bench.contracts import (
     Predictor,
     make_config,
 )
+from bench.decoding import cores, decode_workers
+from bench.forward import Encoder
 from bench.planning import classes as classes_of
 from bench.planning import columns, feature_store, load_adapter, load_manifest, needs, resolve
 from bench.provenance import provenance
@@ -64,31 +66,52 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
     known = columns(resolved, home)
     try:
         with _one_thread():
-            predictions, facts = _fit_and_predict(resolved, home)
+            predictions, facts, computed_with = _fit_and_predict(resolved, home)
         scores = metrics.compute(predictions.logits, predictions.labels)
     except Exception as error:
         status = "n/a" if isinstance(error, NotApplicable) else "failed"
-        record = {"spec": to_dict(resolved.spec), "columns": {**known, "seconds": time.perf_counter() - started}}
+        lost = {"spec": to_dict(resolved.spec), "columns": {**known, "seconds": time.perf_counter() - started}}
         store.write_failure(
-            home, resolved.run_id, record, f"{type(error).__name__}: {error}", traceback.format_exc(), status
+            home, resolved.run_id, lost, f"{type(error).__name__}: {error}", traceback.format_exc(), status
         )
         raise
-    record = {
+    record: dict[str, Any] = {
         "spec": to_dict(resolved.spec),
         "identity": resolved.identity(),
         "columns": {**known, **facts, "seconds": time.perf_counter() - started},
         "undecodable": dict(predictions.failed),
+        "forward": computed_with,
+        "backbone": _told(load_adapter(resolved.spec.backbone).facts),
         "provenance": provenance(),
     }
     store.write(home, resolved.run_id, record, predictions, scores)
 
 
-def _fit_and_predict(resolved: ResolvedRun, home: Path) -> tuple[store.Predictions, dict[str, Any]]:
+def _told(facts: BackboneFacts) -> dict[str, Any]:
+    """Which model it was, for whoever looks at the run's record."""
+    names = (
+        "name",
+        "architecture",
+        "weights",
+        "weights_sha256",
+        "transform",
+        "tokenizer",
+        "pretraining",
+        "licence",
+        "version",
+    )
+    return {name: getattr(facts, name) for name in names}
+
+
+def _fit_and_predict(
+    resolved: ResolvedRun, home: Path
+) -> tuple[store.Predictions, dict[str, Any], list[dict[str, Any]]]:
+    """Predictions, what the tables show beside them, and how the features were computed: precision, device, batch size."""
     spec = resolved.spec
     manifest = load_manifest(home, resolved.manifest)
     views = protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
     adapter, method = load_adapter(spec.backbone), plugins.find("methods", spec.method)
-    if adapter.facts.fingerprint != resolved.adapter:
+    if adapter.facts.identity != resolved.adapter:
         raise BenchError(f"{spec.backbone} is not what it was when this run was planned; start the command again")
     features = feature_store(resolved, home)
     classes = classes_of(resolved, manifest)
@@ -103,6 +126,7 @@ def _fit_and_predict(resolved: ResolvedRun, home: Path) -> tuple[store.Predictio
     finally:
         changed = parameter_hash(adapter.module) != before
         if changed:
+            _last_encoder.clear()
             load_adapter.cache_clear()  # the next run in this process gets the backbone as it is on disk
     if changed:
         raise AssertionError(f"{spec.method} changed parameters of the frozen backbone {spec.backbone}")
@@ -115,6 +139,7 @@ def _fit_and_predict(resolved: ResolvedRun, home: Path) -> tuple[store.Predictio
         class_names=manifest.class_names,
         failed={rows["video_id"].iloc[p]: reason for p, reason in failed.items()},
     )
+    used = [*views.train, *views.val, *views.test]
     facts = {
         "selection": views.selection if method.TRAINABLE != "none" else "none needed",
         "num_test": len(kept),
@@ -124,7 +149,7 @@ def _fit_and_predict(resolved: ResolvedRun, home: Path) -> tuple[store.Predictio
         "num_train": len(train) if train is not None else 0,
         "num_leaked": int(rows["stamp"].iloc[kept].isin(rows["stamp"].iloc[[*views.train, *views.val]]).sum()),
     }
-    return predictions, facts
+    return predictions, facts, features.computed_with(manifest, used)
 
 
 def fit(
@@ -191,14 +216,34 @@ def extract(planned: Sequence[ResolvedRun], home: Path) -> list[Extraction]:
 
 
 def extract_rows(
-    resolved: ResolvedRun, positions: Sequence[int], home: Path, progress: Callable[[int], None] = lambda rows: None
+    resolved: ResolvedRun,
+    positions: Sequence[int],
+    home: Path,
+    progress: Callable[[int], None] = lambda rows: None,
+    workers: int | None = None,
 ) -> Extraction:
-    """Fill one feature store with these rows of the run's manifest."""
-    adapter = load_adapter(resolved.spec.backbone)
-    manifest = load_manifest(home, resolved.manifest)
-    workers = 0 if adapter_device(adapter) == "cpu" else min(8, os.cpu_count() or 1)
+    """Fill one feature store with these rows of the run's manifest.
+
+    Args:
+        workers: processes that decode beside this one; None leaves it to `decode_workers`.
+    """
+    adapter, spec = load_adapter(resolved.spec.backbone), resolved.spec
+    encoder = _encoder(adapter, spec.precision, spec.compile, resolved.num_frames)
+    count = decode_workers(encoder.device.type, cores()) if workers is None else workers
+    manifest, features = load_manifest(home, resolved.manifest), feature_store(resolved, home)
     with _one_thread():
-        return feature_store(resolved, home).fill(manifest, positions, adapter, resolved.num_frames, workers, progress)
+        return features.fill(manifest, positions, adapter, resolved.num_frames, count, progress, encoder)
+
+
+def _encoder(adapter: Adapter, precision: str, compile: bool, num_frames: int) -> Encoder:
+    """The encoder of the call before where it fits: it is compiled, and its batch size measured."""
+    key = (precision, compile, num_frames)
+    if not any(encoder.adapter is adapter and known == key for known, encoder in _last_encoder):
+        _last_encoder[:] = [(key, Encoder(adapter, precision, compile))]
+    return _last_encoder[0][1]
+
+
+_last_encoder: list[tuple[tuple[str, bool, int], Encoder]] = []
 
 
 def _view(features: FeatureStore, manifest: Manifest, positions: Sequence[int]) -> tuple[LabelledFeatures | None, int]:
@@ -228,12 +273,6 @@ def _bit_sum(tensor: torch.Tensor) -> int:
 
 
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-
-def adapter_device(adapter: Adapter) -> str:
-    """Where the parameters lie: "cpu" or "cuda"."""
-    first = next(adapter.module.parameters(), None)  # a backbone may have none
-    return first.device.type if first is not None else "cpu"
 
 
 @contextmanager

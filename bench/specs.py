@@ -14,7 +14,7 @@ PROTOCOLS = ("zero_shot", "few_shot", "cross_subject")
 BANK_CONTROLS = ("none", "shuffled")
 SAMPLINGS = ("segment_centre",)
 DECODERS = ("pyav",)
-PRECISIONS = ("float32",)
+PRECISIONS = ("float32", "bf16", "fp16")  # of a backbone's forward pass; the last two by autocast
 
 Pairs = tuple[tuple[str, Any], ...]
 
@@ -39,7 +39,8 @@ class RunSpec:
     """One number in a table: one method on one backbone, one data set, one protocol, one seed.
 
     `root` and `dataset_options` say where the data lies; they reach the run id only through the digest of the rows found there.
-    `config` holds the method's fields that differ from its defaults. `bank_control` "shuffled" deals the statements of the bank to
+    `config` holds the method's fields that differ from its defaults. `precision` and `compile` (by torch.compile) are of the
+    backbone's forward pass over videos. `bank_control` "shuffled" deals the statements of the bank to
     other classes, by `seed`.
     """
 
@@ -55,6 +56,7 @@ class RunSpec:
     bank_control: str = "none"
     frames: FrameSpec = field(default_factory=FrameSpec)
     precision: str = "float32"
+    compile: bool = False
     limit: int | None = None
     root: str | None = None
     dataset_options: tuple[tuple[str, str], ...] = ()
@@ -75,6 +77,11 @@ class RunSpec:
         object.__setattr__(self, "dataset_options", as_pairs(self.dataset_options))
 
     @property
+    def numerics(self) -> str:
+        """How the backbone computes: the precision, and whether compiled."""
+        return self.precision + ("+compile" if self.compile else "")
+
+    @property
     def data_key(self) -> tuple[Any, ...]:
         """Runs that share it share a manifest."""
         return (self.dataset, self.root, self.dataset_options, self.limit)
@@ -86,7 +93,8 @@ class ResolvedRun:
 
     spec: RunSpec
     manifest: str  # digest of the rows
-    adapter: str  # fingerprint of the backbone, its weights and its transform
+    backbone: str  # the backbone's own name: what the spec says, or a folder's name without its path
+    adapter: str  # identity of the backbone: its weights, its transform, its text side
     num_frames: int
     bank: str | None  # digest of the statements the method is shown, after the control
     config: Pairs  # the method's config, whole
@@ -104,10 +112,10 @@ class ResolvedRun:
             "schema": SCHEMA,
             "dataset": spec.dataset,
             "manifest": self.manifest,
-            "backbone": spec.backbone,
+            "backbone": self.backbone,
             "adapter": self.adapter,
             "frames": [self.num_frames, spec.frames.sampling, spec.frames.decoder],
-            "precision": spec.precision,
+            "precision": spec.numerics,
             "protocol": [spec.protocol, spec.shots, spec.split, spec.seed],
             "method": spec.method,
             "config": [list(pair) for pair in self.config],

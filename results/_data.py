@@ -21,7 +21,8 @@ TOY_SCALE = (
 )
 SETTING = ["protocol", "shots"]
 ROW = [*SETTING, "needs_train", "method", "label", "bank", "bank_control"]
-COLUMN = ["backbone", "num_frames", "num_views"]  # numbers of other frames or views are never put into one column
+# Numbers of other frames, views or number formats are never put into one column.
+COLUMN = ["backbone", "num_frames", "num_views", "precision"]
 SOURCES = ("", "class_names", "templates", "descriptions")
 PROTOCOLS = ("zero_shot", "few_shot", "cross_subject")
 _TEXTS = ("dataset", "backbone", "protocol", "method", "label", "split", "text_source", "bank", "selection", "reason")
@@ -35,6 +36,9 @@ def load_runs(results: ResultsView) -> pd.DataFrame:
     runs = scores.drop(columns=["metric", "value"]).drop_duplicates("run_id").set_index("run_id")
     runs = runs.assign(**{name: runs[name].fillna("") for name in _TEXTS})
     runs["bank_control"] = runs["bank_control"].fillna("none")
+    runs["precision"] = (
+        runs["precision"].fillna("float32") if "precision" in runs else "float32"
+    )  # of runs before it was told
     runs["shots"] = runs["shots"].astype("Int64").fillna(0).astype(int)  # 0: the protocol knows no shots
     for name in ("needs_train", "toy_scale"):
         runs[name] = runs[name].astype(bool)
@@ -70,9 +74,9 @@ def protocol_name(protocol: str, shots: int) -> str:
 
 
 def column_name(column: Sequence[object]) -> str:
-    """A column's head: "clip-tiny (8 × 1)" for backbone (frames × views)."""
-    backbone, frames, views = column
-    return f"{backbone} ({frames} × {views})"
+    """A column's head: "clip-tiny (8 × 1)" for backbone (frames × views), and the number format where it is not float32."""
+    backbone, frames, views, precision = column
+    return f"{backbone} ({frames} × {views}{'' if precision == 'float32' else f', {precision}'})"
 
 
 def row_names(runs: pd.DataFrame) -> dict[tuple[Hashable, ...], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.specs import RunSpec
+from bench.specs import FrameSpec, RunSpec
 
 if TYPE_CHECKING:
     from bench.contracts import Choice
@@ -29,6 +29,9 @@ def spec(choice: Choice, **fields: Any) -> RunSpec:
         dataset_options=choice.options,
         limit=choice.limit,
         bank=choice.bank,
+        frames=FrameSpec(num_frames=choice.num_frames),
+        precision=choice.precision,
+        compile=choice.compile,
         **fields,
     )
 

@@ -42,7 +42,8 @@ class Stoppable(FakeAdapter):
         return super().encode_video(video)
 
     def encode_text(self, texts):
-        stop("run")
+        if len(texts) > 1:  # one word is what planning asks, to see that there is a tokenizer
+            stop("run")
         return super().encode_text(texts)
 
 

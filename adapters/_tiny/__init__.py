@@ -8,24 +8,30 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
+from transformers import XCLIPModel
 
-from adapters._open_clip import BytePairs, FrameTransform, OpenClipAdapter, build, load_strict, sha256
+from adapters._open_clip import FrameTransform, OpenClipAdapter
+from adapters._state import load_strict, sha256
+from adapters._text import BytePairs
+from adapters._tiny.model import build
 from adapters._tiny.tokenizer import MERGES
+from adapters._xclip import XclipAdapter
 from bench.contracts import BenchError
 
 HERE = Path(__file__).resolve().parent
 
 
-def load(stem: str, name: str, family: str, version: int, device: str) -> OpenClipAdapter:
-    """The tiny model whose files are `<stem>.json` and `<stem>.safetensors` here. Raises BenchError where they do not fit together."""
-    card = json.loads((HERE / f"{stem}.json").read_text())
-    path = HERE / f"{stem}.safetensors"
+def load(
+    stem: str, name: str, family: str, version: int, device: str, folder: Path = HERE
+) -> OpenClipAdapter | XclipAdapter:
+    """The tiny model whose files are `<stem>.json` and `<stem>.safetensors`. Raises BenchError where they do not fit together."""
+    card = json.loads((folder / f"{stem}.json").read_text())
+    path = folder / f"{stem}.safetensors"
     found = sha256(path)
     if found != card["sha256"]:
         raise BenchError(f"{path} has sha256 {found}, {stem}.json says {card['sha256']}; check the file out again")
-    model = build(card["model_cfg"])
+    model = build(stem)
     load_strict(model, path)
     p = card["preprocess"]
     transform = FrameTransform(
@@ -37,16 +43,15 @@ def load(stem: str, name: str, family: str, version: int, device: str) -> OpenCl
         "architecture": f"{family}, toy scale",
         "weights": path.name,
         "weights_sha256": found,
-        "num_frames": 8,
         "pretraining": "procedural stick figures (toy scale)",
         "licence": "Apache-2.0",
         "version": version,
+        "precisions": ("float32", "bf16", "fp16"),
+        "gflops": card["gflops"],
+        "tokenizer": sha256(MERGES)[:16],
         "toy_scale": True,
     }
-    return OpenClipAdapter(
-        model,
-        transform,
-        BytePairs(SimpleTokenizer(bpe_path=str(MERGES)), with_start=isinstance(model, CLIP)),
-        facts,
-        device,
-    )
+    tokenizer = BytePairs(SimpleTokenizer(bpe_path=str(MERGES)), with_start=stem != "siglip")
+    if isinstance(model, XCLIPModel):
+        return XclipAdapter(model, transform, tokenizer, facts, device)
+    return OpenClipAdapter(model, transform, tokenizer, {**facts, "num_frames": 8}, device)

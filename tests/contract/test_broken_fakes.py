@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import checks
-from bench.contracts import TEXT, BackboneFacts, Features
+from bench.contracts import TEXT, BackboneFacts, BenchError, Features, NotApplicable
 from tests.fakes import FakeAdapter
 
 
@@ -17,6 +17,13 @@ def problems(results):
 
 def test_the_good_adapter_is_green():
     assert problems(checks.check_adapter(FakeAdapter())) == set()
+
+
+def test_the_good_adapters_of_other_kinds_are_green():
+    assert problems(checks.check_adapter(OneNumber())) == set()
+    results = checks.check_adapter(NoText())
+    assert problems(results) == set()
+    assert {r.name for r in results if not r.applies} >= {"text_depends_on_its_argument", "context_has_its_places"}
 
 
 class IgnoresText(FakeAdapter):
@@ -118,6 +125,59 @@ class RandomVideo(FakeAdapter):
         return Features(frames + 0.01 * torch.randn_like(frames))
 
 
+class DropsFrames(FakeAdapter):
+    def encode_video(self, video):
+        return super().encode_video(video[:, :4])
+
+
+class TakesAnyNumber(FakeAdapter):
+    """A checkpoint for four frames that does not mind five."""
+
+    def __init__(self):
+        super().__init__()
+        self.facts = dataclasses.replace(self.facts, fixed_num_frames=True)
+
+
+class OneNumber(TakesAnyNumber):
+    def encode_video(self, video):
+        if video.shape[1] != self.facts.num_frames:
+            raise BenchError(f"made for {self.facts.num_frames} frames")
+        return super().encode_video(video)
+
+
+class NoText(FakeAdapter):
+    """An image-only encoder."""
+
+    def __init__(self):
+        super().__init__(capabilities=frozenset())
+
+    def encode_text(self, texts):
+        raise NotApplicable("fake has no text side")
+
+    def similarity(self, features, text):
+        raise NotApplicable("fake has no text side")
+
+
+class MakesTextUp(NoText):
+    def encode_text(self, texts):
+        return torch.zeros(len(texts), self.facts.embed_dim)
+
+
+class ClaimsAFormat(FakeAdapter):
+    def __init__(self, precisions=("float32", "half")):
+        super().__init__()
+        self.facts = dataclasses.replace(self.facts, precisions=precisions)
+
+
+class OverflowsInHalf(ClaimsAFormat):
+    def __init__(self):
+        super().__init__(("float32", "fp16"))
+
+    def encode_video(self, video):
+        found = super().encode_video(video)
+        return Features(found.frames * torch.inf) if torch.is_autocast_enabled("cpu") else found
+
+
 class NormalisedPerCall:
     """A transform that cannot travel to a worker."""
 
@@ -153,6 +213,11 @@ class UnpicklableTransform(FakeAdapter):
         (IgnoresInjection, "context_has_its_places"),
         (RandomVideo, "video_is_independent"),
         (UnpicklableTransform, "transform_is_own"),
+        (DropsFrames, "frame_count_is_kept_or_refused"),
+        (TakesAnyNumber, "frame_count_is_kept_or_refused"),
+        (MakesTextUp, "text_is_refused"),
+        (ClaimsAFormat, "precisions_run"),
+        (OverflowsInHalf, "precisions_run"),
     ],
 )
 def test_a_broken_adapter_turns_red(broken, red):

@@ -26,9 +26,11 @@ def test_sweeps_yield_distinct_specs(name, dataset):
 @pytest.mark.parametrize("name", plugins.names("sweeps"))
 def test_the_choice_narrows(name):
     facts = plugins.find("datasets", "toy").DATASET
-    choice = Choice(dataset=facts, backbones=("tiny-clip",), methods=("coop",), seeds=(2,), shots=(4,), limit=9)
+    how = {"num_frames": 5, "precision": "bf16", "compile": True}
+    choice = Choice(dataset=facts, backbones=("tiny-clip",), methods=("coop",), seeds=(2,), shots=(4,), limit=9, **how)
     for spec in plugins.find("sweeps", name).runs(choice):
         assert (spec.backbone, spec.method, spec.seed, spec.shots, spec.limit) == ("tiny-clip", "coop", 2, 4, 9)
+        assert (spec.frames.num_frames, spec.numerics) == (5, "bf16+compile")
 
 
 def test_sweeps_and_datasets_need_no_torch():

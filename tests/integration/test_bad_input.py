@@ -320,10 +320,11 @@ TINY = {
 @pytest.fixture
 def weights(home, monkeypatch):
     """A whole checkpoint for a real name, whose architecture is made tiny; its path."""
-    from adapters import _weights
+    import open_clip
+
     from adapters._open_clip import build
 
-    monkeypatch.setattr(_weights.open_clip, "get_model_config", lambda name: TINY)
+    monkeypatch.setattr(open_clip, "get_model_config", lambda name: TINY)
     path = home / "weights" / "clip-vit-b-32" / "model.safetensors"
     path.parent.mkdir(parents=True)
     save_file({k: v.contiguous() for k, v in build(TINY).state_dict().items()}, path)

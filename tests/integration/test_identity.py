@@ -69,7 +69,9 @@ def test_a_plan_is_kept_and_read_back_whole(planned, adapter, videos):
     assert planned(spec(videos), spec(videos, "linear_probe", protocol="few_shot", shots=2)) == (first, True)
 
 
-@pytest.mark.parametrize("changed", ["rows", "sources", "libraries", "weights", "bank", "order of roots"])
+@pytest.mark.parametrize(
+    "changed", ["rows", "sources", "libraries", "weights", "linked weights", "bank", "order of roots"]
+)
 def test_a_plan_is_made_anew_when_anything_behind_it_changes(
     changed, planned, adapter, videos, bank, home, monkeypatch, tmp_path
 ):
@@ -77,7 +79,13 @@ def test_a_plan_is_made_anew_when_anything_behind_it_changes(
     specs = [spec(mine, config={"text": "descriptions"}, bank=bank())]
     if changed == "order of roots":
         specs = [spec(mine), spec(write_classes(tmp_path / "other", CLASSES, 7))]
+    if changed == "linked weights":
+        (tmp_path / "store").mkdir()
+        (home / "weights").mkdir(parents=True)
+        (home / "weights" / "fake").symlink_to(tmp_path / "store")
     planned(*specs)
+    if changed == "linked weights":
+        (tmp_path / "store" / "w.pt").touch()
     if changed == "rows":
         write_video(mine / "test" / "run" / "new.mp4", 4, first=9)
     if changed == "sources":
@@ -96,6 +104,41 @@ def test_a_plan_is_made_anew_when_anything_behind_it_changes(
     found, kept = planned(*specs)
     assert not kept
     assert [r.manifest for r in found] == [planning.build_manifest(s, home).digest for s in specs]
+
+
+@pytest.fixture
+def open_name(monkeypatch):
+    """Names `mine:FOLDER`: the fake, called as the folder is."""
+    plug_in(
+        monkeypatch,
+        "adapters",
+        "mine",
+        MODELS={},
+        OPEN="mine:FOLDER",
+        VERSION=1,
+        load=lambda name, device: FakeAdapter(name=name.rpartition("/")[2]),
+    )
+
+
+def test_a_plan_is_made_anew_when_the_folder_of_an_open_name_changes(planned, open_name, videos, tmp_path):
+    folder = tmp_path / "my-clip"
+    folder.mkdir()
+    (folder / "model.safetensors").write_text("a")
+    of_folder = RunSpec(dataset="folder", root=str(videos), backbone=f"mine:{folder}", method="zero_shot")
+    first, _ = planned(of_folder)
+    assert planned(of_folder) == (first, True)
+    (folder / "model.safetensors").write_text("another")
+    assert not planned(of_folder)[1]
+
+
+def test_where_the_folder_of_an_open_name_lies_is_not_in_the_id(open_name, videos, home, tmp_path):
+    ids = {
+        planning.resolve(
+            RunSpec(dataset="folder", root=str(videos), backbone=f"mine:{place}/my-clip", method="zero_shot"), home
+        ).run_id
+        for place in ("/data", "/scratch")
+    }
+    assert len(ids) == 1
 
 
 # --- the id -----------------------------------------------------------------------------------------------------------
@@ -127,6 +170,43 @@ def test_a_backbone_that_changed_since_the_plan_is_refused(adapter, videos, home
     monkeypatch.setattr(runner, "load_adapter", lambda name: FakeAdapter(seed=5))
     with pytest.raises(BenchError, match="not what it was when this run was planned"):
         runner.execute(resolved, home)
+
+
+def test_each_number_format_has_its_own_run_store_record_and_column(adapter, videos, home, monkeypatch):
+    import dataclasses
+
+    fake = planning.load_adapter("fake")
+    fake.facts = dataclasses.replace(fake.facts, precisions=("float32", "bf16"))
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    hows = [{}, {"precision": "bf16"}, {"compile": True}]
+    resolved = [planning.resolve(spec(videos, **how), home) for how in hows]
+    runner.extract(resolved, home)
+    for r in resolved:
+        runner.execute(r, home)
+    assert len({r.run_id for r in resolved}) == len({planning.feature_store(r, home).folder for r in resolved}) == 3
+    records = [store.read_record(home, r.run_id) for r in resolved]
+    assert [r["columns"]["precision"] for r in records] == ["float32", "bf16", "float32+compile"]
+    said = [(one["precision"], one["compile"], one["device"], one["batch"]) for r in records for one in r["forward"]]
+    assert said == [("float32", False, "cpu", 16), ("bf16", False, "cpu", 16), ("float32", True, "cpu", 16)]
+
+
+def test_what_two_specs_need_of_one_store_is_needed_once(adapter, videos, home):
+    from bench.specs import FrameSpec
+
+    own = planning.resolve(spec(videos), home)
+    named = planning.resolve(spec(videos, frames=FrameSpec(num_frames=own.num_frames), seed=2), home)
+    assert len(planning.needs([own, named], home)) == 1
+
+
+def test_a_tokenizer_that_is_missing_is_found_out_before_videos_are_encoded(adapter, videos, home, monkeypatch):
+    def missing(texts):
+        raise BenchError("no tokenizer here")
+
+    monkeypatch.setattr(planning.load_adapter("fake"), "encode_text", missing)
+    planning._speak.cache_clear()
+    with pytest.raises(BenchError, match="no tokenizer here"):
+        planning.resolve(spec(videos), home)
+    planning.resolve(spec(videos, "linear_probe", protocol="few_shot", shots=2), home)  # which reads no text
 
 
 # --- what a fit and the predictions are given ---------------------------------------------------------------------------

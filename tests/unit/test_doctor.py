@@ -4,11 +4,16 @@ import collections
 import shutil
 import sys
 import types
+from dataclasses import replace
 
 import pytest
+import torch
+from fakes import FakeAdapter, plug_in_adapter
+from typer.testing import CliRunner
 
-from bench import doctor
-from bench.contracts import BenchError
+from bench import cli, doctor, examine
+from bench.contracts import BenchError, Features
+from bench.forward import Encoder
 
 
 def by_name(checks):
@@ -152,5 +157,92 @@ def test_weights_are_asked_for_by_name(monkeypatch):
     monkeypatch.setattr(doctor.plugins, "names", lambda kind: ("tiny", "big"))
     checks = by_name(doctor.report(at_hand))
     assert (checks["weights tiny"].status, checks["weights tiny"].text) == ("ok", "in the repository")
-    assert checks["weights big"].status == "warn"
-    assert checks["weights big"].text == "big.safetensors is not in $BENCH_WEIGHTS"
+    assert checks["weights"].status == "warn"
+    assert checks["weights"].text.startswith("1 models have none on this machine: big. ")
+    assert checks["weights"].text.endswith("big.safetensors is not in $BENCH_WEIGHTS")
+
+
+# --- one backbone --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """A machine on which torch.compile cannot run, and starts nothing."""
+
+    def broken(graph, inputs):
+        raise RuntimeError("no C++ compiler here")
+
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda call: compile(call, backend=broken))
+
+
+def allowing(*precisions, **facts):
+    adapter = FakeAdapter()
+    adapter.facts = replace(adapter.facts, precisions=precisions, **facts)
+    return adapter
+
+
+def test_a_backbone_is_described_and_each_way_to_compute_measured(no_compiler):
+    lines = list(examine.examine(allowing("float32", "bf16", "fp16", gflops=17.5)))
+    text = "\n".join(lines)
+    for said in (
+        "Fake",
+        "drawn",
+        FakeAdapter().facts.weights_sha256,
+        "17.5",
+        "32 tokens, zeros behind",
+        "cosine times 20",
+    ):
+        assert said in text
+    (bf16,) = [line for line in lines if line.startswith("  bf16 ")]
+    (fp16,) = [line for line in lines if line.startswith("  fp16 ")]
+    for line in (bf16, fp16):
+        assert "largest" in line and "softmax at most" in line and "same top-1" in line and "x float32" in line
+    assert "torch.compile cannot run fake on this machine" in lines[-1] and "no C++ compiler here" in lines[-1]
+
+
+def test_a_backbone_in_float32_alone_without_text(no_compiler):
+    lines = list(examine.examine(allowing("float32", capabilities=frozenset())))
+    assert not any(line.startswith(("  bf16", "  fp16", "  float32 ")) for line in lines)
+    assert "text             none" in lines and "logits           none" in lines
+
+
+class Off:
+    """Another way to compute whose first frame of the second video comes out 10 % longer, and the last one turned round."""
+
+    def __init__(self, exact):
+        self.exact = exact
+
+    def forward(self, batch):
+        found = self.exact.forward(batch).frames.clone()
+        found[1, 0] *= 1.1
+        found[-1, -1] *= -1
+        return Features(found)
+
+
+def test_the_differences_are_those_of_the_features():
+    exact = Encoder(FakeAdapter())
+    videos = [exact.adapter.transform(v) for v in examine.pictures(4, 4)]
+    d = examine.compare(exact, Off(exact), videos, examine.SENTENCES)
+    assert d.largest == pytest.approx(2.0) and d.mean == pytest.approx(2.1 / 16)
+    assert d.cosine == pytest.approx(-1.0)
+    assert d.probability > 1e-4 and d.agreement in (0.5, 0.75, 1.0) and d.speed > 0
+    same = examine.compare(exact, exact, videos, examine.SENTENCES)
+    assert (same.largest, same.probability, same.agreement) == (0.0, 0.0, 1.0)
+
+
+def test_made_up_videos_are_the_same_each_time_all_different_and_move():
+    one, other = (list(examine.pictures(3, 4)) for _ in range(2))
+    assert all((a == b).all() for a, b in zip(one, other, strict=True))
+    assert one[0].shape == (4, examine.HEIGHT, examine.WIDTH, 3) and one[0].std() > 30
+    assert len({v.tobytes() for v in one}) == 3 and len({f.tobytes() for f in one[0]}) == 4
+
+
+def test_nothing_is_cut_at_the_edge_of_a_terminal(monkeypatch, no_compiler):
+    long = "weights of big are nowhere: " + "put the file there " * 20
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(cli, "_weights_at_hand", lambda name: long)
+    assert long.strip() in " ".join(CliRunner().invoke(cli.app, ["doctor"]).output.split())
+    plug_in_adapter(monkeypatch, allowing("float32", licence="a licence " * 20))
+    shown = CliRunner().invoke(cli.app, ["doctor", "--backbone", "fake"])
+    assert shown.exit_code == 0 and ("a licence " * 20).strip() in shown.output

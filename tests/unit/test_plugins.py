@@ -125,3 +125,43 @@ def test_listing_and_planning_need_no_deep_learning_library():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# --- open names -------------------------------------------------------------------------------------------------
+
+
+def test_an_open_name_goes_to_the_file_in_front_of_the_colon(monkeypatch):
+    mine = plug_in(monkeypatch, "adapters", "mine", MODELS={}, OPEN="mine:FOLDER", VERSION=1, load=lambda n, d: None)
+    assert plugins.find("adapters", "mine:/data/x") is mine
+    assert plugins.open_adapters()["mine"] == "mine:FOLDER"
+    assert "mine:/data/x" not in plugins.names("adapters")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mien:/data/x", "unknown kind of backbone 'mien:'; did you mean mine:"),
+        ("mine:", "names no model; write mine:FOLDER"),
+        ("clip:ViT-B-16", "unknown kind of backbone 'clip:'"),
+    ],
+)
+def test_an_open_name_that_leads_nowhere(monkeypatch, name, said):
+    plug_in(monkeypatch, "adapters", "mine", MODELS={}, OPEN="mine:FOLDER", VERSION=1, load=lambda n, d: None)
+    with pytest.raises(BenchError, match=said):
+        plugins.find("adapters", name)
+
+
+def test_paths_in_open_names_become_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "w.pt").touch()
+    assert plugins.absolute("a:model") == f"a:{tmp_path}/model"
+    assert plugins.absolute("a:ViT-B-16/openai@w.pt") == f"a:ViT-B-16/openai@{tmp_path}/w.pt"
+    assert plugins.absolute("a:ViT-B-16/openai") == "a:ViT-B-16/openai"
+    (tmp_path / "of@me").mkdir()
+    assert plugins.absolute("a:of@me") == f"a:{tmp_path}/of@me"
+    assert plugins.paths("a:of@me") == [tmp_path / "of@me"]
+    assert plugins.paths("a:ViT-B-16/openai@w.pt") == [tmp_path / "w.pt"]
+    for unfinished in ("a:", "a:vit@", "a:@"):
+        assert plugins.absolute(unfinished) == unfinished and plugins.paths(unfinished) == []
+    assert plugins.absolute("tiny-clip") == "tiny-clip"

@@ -48,6 +48,7 @@ class FakeResults:
                 "bank_control": "none",
                 "num_frames": 8,
                 "num_views": 1,
+                "precision": "float32",
                 "tuning_trials": 0,
                 "selection": "",
             },
@@ -88,6 +89,19 @@ def cells(table):
 def only(results):
     (table,) = leaderboard.tables(results)
     return table
+
+
+def test_number_formats_stand_in_columns_of_their_own():
+    results = FakeResults()
+    for precision, share in (("float32", 0.5), ("bf16", 0.4), ("bf16+compile", 0.3)):
+        results.add([share] * 3, precision=precision)
+    results.rows[0].pop("precision")  # a run from before the column was kept
+    results.rows[1].pop("precision")
+    table = only(results)
+    heads = table.header[3:]
+    assert sorted(heads) == ["clip-tiny (8 × 1)", "clip-tiny (8 × 1, bf16)", "clip-tiny (8 × 1, bf16+compile)"]
+    found = dict(zip(heads, cells(table)["zero-shot", "zero-shot, class names"], strict=True))
+    assert [found[h][:4] for h in sorted(heads)] == ["50.0", "40.0", "30.0"]
 
 
 def test_a_run_over_groups_and_seeds_over_seeds():

@@ -30,6 +30,7 @@ SPEC = RunSpec(
 RUN = ResolvedRun(
     spec=SPEC,
     manifest="m" * 16,
+    backbone=SPEC.backbone,
     adapter="a" * 16,
     num_frames=8,
     bank="b" * 16,
@@ -60,6 +61,7 @@ def test_the_run_id_is_the_same_in_another_process_with_another_hash_seed():
         {"dataset_options": (("csv", "other.csv"),)},
         {"limit": None},
         {"bank": "a.json"},
+        {"backbone": "transformers:/data/tiny-clip"},
     ],
 )
 def test_where_the_data_lies_is_not_in_the_id_but_what_it_is(change):
@@ -69,14 +71,16 @@ def test_where_the_data_lies_is_not_in_the_id_but_what_it_is(change):
 
 SPEC_CHANGES = {
     "dataset": "other",
-    "backbone": "tiny-siglip",
     "method": "linear_probe",
     "shots": 5,
     "split": "1",
     "seed": 4,
     "bank_control": "none",
+    "precision": "bf16",
+    "compile": True,
 }
 RUN_CHANGES = {
+    "backbone": "tiny-siglip",
     "manifest": "x" * 16,
     "adapter": "x" * 16,
     "num_frames": 9,
@@ -99,16 +103,12 @@ def test_each_thing_that_matters_changes_the_id_to_one_of_its_own():
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("sampling", ("segment_centre", "x")), ("decoder", ("pyav", "x")), ("precision", ("float32", "x"))],
+    [("sampling", ("segment_centre", "x")), ("decoder", ("pyav", "x"))],
 )
 def test_what_has_one_value_today_is_in_the_id_already(name, values, monkeypatch):
     """Tomorrow it has two, and today's runs must keep their ids apart from tomorrow's."""
     monkeypatch.setattr(f"bench.specs.{name.upper()}S", values)
-    spec = (
-        replace(SPEC, precision="x")
-        if name == "precision"
-        else replace(SPEC, frames=replace(SPEC.frames, **{name: "x"}))
-    )
+    spec = replace(SPEC, frames=replace(SPEC.frames, **{name: "x"}))
     assert replace(RUN, spec=spec).run_id != RUN.run_id
 
 
@@ -119,7 +119,7 @@ def test_a_run_without_a_bank_does_not_depend_on_the_control():
 
 def test_every_field_of_a_spec_was_thought_of():
     """A new field belongs either into the id (and into the lists above) or among those that say where the data lies."""
-    elsewhere = {"root", "dataset_options", "limit", "bank", "config", "frames", "precision", "protocol"}
+    elsewhere = {"root", "dataset_options", "limit", "bank", "config", "frames", "backbone", "protocol"}
     assert set(to_dict(SPEC)) == set(SPEC_CHANGES) | elsewhere
     assert set(vars(RUN)) == set(RUN_CHANGES) | {"spec"}
 

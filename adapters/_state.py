@@ -1,0 +1,91 @@
+"""Opening files of weights: every key or nothing, and never code from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bench.contracts import BenchError
+
+State = dict[str, Tensor]
+
+
+def load_strict(model: nn.Module, path: Path, convert: Callable[[State], State] | None = None) -> None:
+    """Load a state dict from a local file, every key or nothing.
+
+    Args:
+        model: of the file's architecture; its weights are whole afterwards, or untouched where this raises.
+        path: safetensors, or a pickle of tensors as torch.save writes it.
+        convert: the library's own way from a released file's keys to the model's.
+
+    Raises:
+        BenchError: a damaged file, a pickle that holds more than tensors, a TorchScript archive, missing or unexpected keys,
+            another shape.
+    """
+    state = read(path)
+    if convert is not None:
+        state = convert(state)
+    own = model.state_dict()
+    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    if missing or unexpected:
+        raise BenchError(
+            f"{path} does not fit this architecture: {len(missing)} keys missing ({', '.join(missing[:3]) or 'none'}), "
+            f"{len(unexpected)} unexpected ({', '.join(unexpected[:3]) or 'none'}); nothing is loaded in part"
+        )
+    wrong = [k for k in own if own[k].shape != state[k].shape]
+    if wrong:
+        raise BenchError(
+            f"{path}: {wrong[0]} is {tuple(state[wrong[0]].shape)}, this architecture has {tuple(own[wrong[0]].shape)}"
+        )
+    strange = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
+    if strange:
+        raise BenchError(f"{path}: {strange[0]} holds numbers that are not finite; get the file again")
+    model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()}, strict=True)
+
+
+def read(path: Path) -> State:
+    """The tensors of a weights file by key, on the CPU; nothing in it is run. Raises BenchError as `load_strict`."""
+    if _is_torchscript(path):
+        raise BenchError(
+            f"{path} is a TorchScript archive (OpenAI's own .pt files are): it holds code beside its weights, and code from outside "
+            f"is not run. Remove it and get the safetensors of the same weights from the Hugging Face repository of their tag: "
+            f"`python -m bench fetch NAME` does that where there is network"
+        )
+    try:
+        content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except Exception as error:
+        raise BenchError(
+            f"{path}: not readable as weights ({type(error).__name__}: {error}); get the file again"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise BenchError(f"{path}: not readable as weights (it is no table of tensors by name); get the file again")
+    # What torch's parallel wrappers put in front of every key; open_clip takes it off too (factory.load_state_dict).
+    wrapped = bool(content) and all(k.startswith("module.") for k in content)
+    return {k.removeprefix("module.") if wrapped else k: v for k, v in content.items()}
+
+
+def sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _unpickle(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a file is what torch.jit.save writes; as torch itself tells it."""
+    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(entry.split("/", 1)[-1] == "constants.pkl" for entry in archive.namelist())

@@ -1,0 +1,168 @@
+"""The checks of a method on an adapter."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import av
+import safetensors
+import torch
+
+from bench import frames
+from bench.checks._adapters import is_frozen
+from bench.checks._probes import NAMES, TEXTS, Result, close, require, result, videos
+from bench.contracts import KNOWLEDGE, TRAIN, Adapter, Classes, Features, LabelledFeatures
+from bench.features import FeatureStore
+from bench.runner import parameter_hash
+
+
+def check_method(method: ModuleType, adapter: Adapter) -> list[Result]:
+    """Every check of a method on an adapter, with its default config."""
+    return [result(f.__name__, functools.partial(f, method, adapter)) for f in _METHOD_CHECKS]
+
+
+def config_is_frozen(method: ModuleType, adapter: Adapter) -> None:
+    """A frozen dataclass whose defaults make a config and whose fields go through JSON into the run id."""
+    config = method.Config()
+    require(dataclasses.is_dataclass(config), "Config is no dataclass")
+    require(bool(method.Config.__dataclass_params__.frozen), "Config is not frozen")
+    json.dumps(dataclasses.asdict(config))
+    require(isinstance(method.describe(config), str), "describe(config) is no text")
+    taken = list(inspect.signature(method.fit).parameters)
+    require(taken == ["config", "adapter", "train", "val", "classes", "seed"], f"fit takes {', '.join(taken)}")
+
+
+def logits_are_whole(method: ModuleType, adapter: Adapter) -> None:
+    """`(N, C)` float32, finite, the same for the same seed."""
+    predictor, test, classes = _fitted(method, adapter)
+    logits = predictor(test, classes)
+    require(
+        tuple(logits.shape) == (len(test), len(classes)),
+        f"logits are {tuple(logits.shape)}, not ({len(test)}, {len(classes)})",
+    )
+    require(logits.dtype == torch.float32, f"logits are {logits.dtype}, not float32")
+    require(bool(torch.isfinite(logits).all()), "logits are not finite")
+    again, _, _ = _fitted(method, adapter)
+    close(again(test, classes), logits, "two fits with one seed")
+
+
+def classes_permute(method: ModuleType, adapter: Adapter) -> None:
+    """Classes in another order give the same columns in that order."""
+    predictor, test, classes = _fitted(method, adapter)
+    logits = predictor(test, classes)
+    order = [2, 0, 1]
+    close(predictor(test, classes.select(order)), logits[:, order], "classes in another order")
+
+
+def videos_are_judged_alone(method: ModuleType, adapter: Adapter) -> None:
+    """A test video's logits do not depend on the other test videos: no peeking at the test set as a whole."""
+    predictor, test, classes = _fitted(method, adapter)
+    logits = predictor(test, classes)
+    close(predictor(test.select([4]), classes)[0], logits[4], "a test video alone and among the others")
+    order = torch.arange(len(test)).flip(0)
+    close(predictor(test.select(order), classes).flip(0), logits, "test videos in another order")
+
+
+def backbone_stays(method: ModuleType, adapter: Adapter) -> None:
+    """Fitting and predicting leave every parameter, the mode, and the gradients of the backbone as they were."""
+    before = parameter_hash(adapter.module)
+    predictor, test, classes = _fitted(method, adapter)
+    predictor(test, classes)
+    require(parameter_hash(adapter.module) == before, "a parameter of the frozen backbone changed")
+    is_frozen(adapter)
+    left = [n for n, p in adapter.module.named_parameters() if p.grad is not None]
+    require(not left, f"gradients were left on frozen parameters ({left[0]} ...)" if left else "")
+
+
+def files_stay_closed(method: ModuleType, adapter: Adapter) -> None:
+    """`fit` opens no data file: what it may see comes as arguments, and the test view is not among them.
+
+    Python's own `open` is seen wherever it is called; libraries that open files in C or Rust are seen by their usual doors.
+    """
+    with _watched() as opened:
+        _fitted(method, adapter)
+    require(not opened, f"fit opened {opened[0]}" if opened else "")
+
+
+_METHOD_CHECKS = (
+    config_is_frozen,
+    logits_are_whole,
+    classes_permute,
+    videos_are_judged_alone,
+    backbone_stays,
+    files_stay_closed,
+)
+
+_DATA_SUFFIXES = (".safetensors", ".npz", ".npy", ".csv", ".mp4", ".avi", ".pt")
+_opened: list[str] | None = None
+
+
+def _on_event(event: str, args: tuple[Any, ...]) -> None:
+    if _opened is not None and event == "open" and str(args[0]).endswith(_DATA_SUFFIXES):
+        _opened.append(str(args[0]))
+
+
+@contextmanager
+def _watched() -> Iterator[list[str]]:
+    """The data files that are opened meanwhile. A hook cannot be taken off again, so it is put on once and switched."""
+    global _opened
+    _add_hook()
+    _opened = []
+    doors: list[tuple[Any, str]] = [
+        (av, "open"),
+        (safetensors, "safe_open"),
+        (FeatureStore, "load"),
+        (frames, "read"),
+        (torch, "load"),
+    ]
+    before = [getattr(owner, name) for owner, name in doors]
+    for (owner, name), door in zip(doors, before, strict=True):
+        setattr(owner, name, _watching(f"{owner.__name__}.{name}", door))
+    try:
+        yield _opened
+    finally:
+        _opened = None
+        for (owner, name), door in zip(doors, before, strict=True):
+            setattr(owner, name, door)
+
+
+def _watching(name: str, door: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if _opened is not None:
+            _opened.append(f"{name}({', '.join(map(str, args))})")
+        return door(*args, **kwargs)
+
+    return watched
+
+
+@functools.cache
+def _add_hook() -> None:
+    sys.addaudithook(_on_event)
+
+
+def _fitted(method: ModuleType, adapter: Adapter) -> tuple[Any, Features, Classes]:
+    """A predictor fitted on 3 classes x 3 videos of synthetic features, 12 test videos, the classes."""
+    statements = tuple((f"{t}", f"{t} again and again") for t in TEXTS[:3])
+    classes = Classes(NAMES, ("{}", "a video of {}."), statements if KNOWLEDGE in method.NEEDS else ())
+    generator = torch.Generator().manual_seed(3)
+    probe = adapter.encode_video(videos(adapter, 3))
+
+    def draw(per_class: int) -> LabelledFeatures:
+        labels = torch.arange(3).repeat(per_class)
+        base = probe.select(labels)
+        noise = 0.05 * base.frames.std() * torch.randn(base.frames.shape, generator=generator)
+        return LabelledFeatures(Features(base.frames + noise.to(base.frames.device), base.extra), labels)
+
+    train, val, test = draw(3), draw(1), draw(4)
+    nothing = TRAIN not in method.NEEDS
+    config = method.Config()
+    predictor = method.fit(config, adapter, None if nothing else train, None if nothing else val, classes, 5)
+    return predictor, test.features, classes
