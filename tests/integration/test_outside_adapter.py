@@ -101,7 +101,7 @@ def test_the_template_keeps_the_contract(site, monkeypatch, command):
     assert out.startswith(
         "my-encoder: MobileNet, mobilenet_v3_small, 0.9 M parameters, 8 frames, embeddings of 576, with neither"
     )
-    assert "weights: model.safetensors, sha256 " in out and "my videos, mine check" in out
+    assert "weights: model.safetensors, sha256 " in out and "pre-training: my videos; licence: mine check" in out
     assert "video is independent ok" in out and "similarity is oriented n/a" in out and "it keeps the contract" in out
 
 
