@@ -15,6 +15,7 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "toy.json"
 TINY = [name for name in plugins.names("adapters") if name.startswith("tiny-")]
 LIMIT = 6  # videos a class and side: enough for one shot and its validation video
 TOLERANCE = 2e-3  # of the mean absolute logit; another CPU's kernels differ by less, another method by more
+SHORT = {"epochs": 5}  # rounding that differs between CPUs grows with every step: after 60 of AdamW's by 3 % of a logit
 
 CASES = {
     f"{backbone} {method} {protocol} {text}".strip(): (
@@ -22,7 +23,7 @@ CASES = {
         method,
         protocol,
         shots,
-        {"text": text} if text else {},
+        {"text": text} if text else SHORT if method in ("coop", "knowledge_prompt") else {},
     )
     for backbone in TINY
     for method, protocol, shots, text in [
