@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from bench.contracts import BenchError
 
@@ -89,12 +89,49 @@ def over_groups(correct: ArrayLike, groups: ArrayLike, kind: str = "group") -> I
     Raises:
         BenchError: no videos, lengths that differ, a video without group, or values that are not finite.
     """
-    means = _group_means(_finite(correct, "correct"), groups)
-    if len(means) == 1:
-        return Interval(float(means[0]), math.nan, math.nan, 1, f"1 {kind}: no interval over {kind}s")
-    low, high = _t_interval(means)
-    over = f"{len(means)} {kind}s: other {kind}s (t, {_freedom(len(means))}){_flat(means)}"
-    return Interval(float(means.mean()), low, high, len(means), over)
+    return over_group_means(_named_group_means(_finite(correct, "correct"), groups), kind)
+
+
+def over_group_means(means: ArrayLike, kind: str = "group") -> Interval:
+    """`over_groups` from the means `(G,)` of the groups.
+
+    Raises:
+        BenchError: no groups, or means that are not finite.
+    """
+    array = _finite(means, "group means")
+    if len(array) == 1:
+        return Interval(float(array[0]), math.nan, math.nan, 1, f"1 {kind}: no interval over {kind}s")
+    low, high = _t_interval(array)
+    over = f"{len(array)} {kind}s: other {kind}s (t, {_freedom(len(array))}){_flat(array)}"
+    return Interval(float(array.mean()), low, high, len(array), over)
+
+
+def over_splits(
+    values: Sequence[float],
+    num_train: float,
+    num_test: float,
+    other: str = "other splits, draws of shots and initialisation",
+) -> Interval:
+    """Corrected t-interval over one value a split, where splits share videos and so are no independent draws.
+
+    The variance of the mean is s^2 (1/J + num_test / num_train), with J - 1 degrees of freedom (Nadeau and Bengio, 2003,
+    the corrected resampled t). One split gives NaN bounds and says so.
+
+    Args:
+        values: one a split.
+        num_train: videos on the training side of a split, those that were not drawn as shots too.
+        num_test: videos on its test side.
+        other: what differs between splits.
+
+    Raises:
+        BenchError: no values, values that are not finite, or a side without videos.
+    """
+    array, inflation = _finite(values, "values"), _overlap(num_train, num_test, len(values))
+    if len(array) == 1:
+        return Interval(float(array[0]), math.nan, math.nan, 1, "1 split: no interval")
+    low, high = _t_interval(array, inflation)
+    over = f"{len(array)} overlapping splits: {other} (Nadeau-Bengio, {_freedom(len(array))}){_flat(array)}"
+    return Interval(float(array.mean()), low, high, len(array), over)
 
 
 def paired_over_groups(a: ArrayLike, b: ArrayLike, groups: ArrayLike, kind: str = "group") -> PairedTest:
@@ -112,18 +149,49 @@ def paired_over_groups(a: ArrayLike, b: ArrayLike, groups: ArrayLike, kind: str 
     Raises:
         BenchError: no videos, lengths that differ, a video without group, or values that are not finite.
     """
-    differences = _group_means(_paired(a, b), groups)
-    num, difference = len(differences), float(differences.mean())
+    return paired_over_group_means(_named_group_means(_paired(a, b), groups), kind)
+
+
+def paired_over_group_means(differences: ArrayLike, kind: str = "group") -> PairedTest:
+    """`paired_over_groups` from the mean differences `(G,)` of the groups.
+
+    Raises:
+        BenchError: no groups, or differences that are not finite.
+    """
+    array = _finite(differences, "differences")
+    num, difference = len(array), float(array.mean())
     if num == 1:
         return PairedTest(difference, math.nan, math.nan, math.nan, 1, f"not testable: one {kind}")
-    if np.ptp(differences) <= SAME:
+    if np.ptp(array) <= SAME:
         if abs(difference) <= SAME:
             return PairedTest(0.0, 0.0, 0.0, 1.0, num, f"no difference in any of {num} {kind}s")
         name = f"sign flips over {num} {kind}s, all with the same difference"
         return PairedTest(difference, difference, difference, 2.0 ** (1 - num), num, name)
-    low, high = _t_interval(differences)
-    p_value = float(stats.ttest_1samp(differences, 0.0).pvalue)
-    return PairedTest(difference, low, high, p_value, num, f"paired t over {num} {kind}s, {_freedom(num)}")
+    low, high = _t_interval(array)
+    return PairedTest(difference, low, high, _t_p_value(array), num, f"paired t over {num} {kind}s, {_freedom(num)}")
+
+
+def paired_over_splits(differences: ArrayLike, num_train: float, num_test: float) -> PairedTest:
+    """Corrected resampled t-test on one difference a split, where splits share videos (see `over_splits`).
+
+    One split cannot be tested: p is NaN. The same difference in every split leaves t without a scale: p is 1 where it is
+    none, NaN otherwise. `num_groups` is the number of splits.
+
+    Raises:
+        BenchError: no differences, differences that are not finite, or a side without videos.
+    """
+    array = _finite(differences, "differences")
+    num, difference, inflation = len(array), float(array.mean()), _overlap(num_train, num_test, len(array))
+    if num == 1:
+        return PairedTest(difference, math.nan, math.nan, math.nan, 1, "not testable: one split")
+    if np.ptp(array) <= SAME:
+        if abs(difference) <= SAME:
+            return PairedTest(0.0, 0.0, 0.0, 1.0, num, f"no difference in any of {num} splits")
+        name = f"not testable: the same difference in all of {num} splits"
+        return PairedTest(difference, math.nan, math.nan, math.nan, num, name)
+    low, high = _t_interval(array, inflation)
+    name = f"Nadeau-Bengio over {num} overlapping splits, {_freedom(num)}"
+    return PairedTest(difference, low, high, _t_p_value(array, inflation), num, name)
 
 
 def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> PairedTest:
@@ -135,8 +203,9 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> PairedTest:
     Raises:
         BenchError: no videos, lengths that differ, or anything but right (1) and wrong (0).
     """
-    differences = _paired(a, b)
-    if not set(np.unique(np.concatenate([_finite(a, "a"), _finite(b, "b")]))) <= {0.0, 1.0}:
+    differences, first = _paired(a, b), np.asarray(a, dtype=np.float64)
+    second = first - differences
+    if not (((first == 0) | (first == 1)) & ((second == 0) | (second == 1))).all():
         raise BenchError(
             "McNemar's test needs right or wrong (1 or 0) a video; for means over seeds use paired_over_groups"
         )
@@ -144,11 +213,13 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> PairedTest:
     discordant = wins + losses
     if discordant == 0:
         return PairedTest(0.0, 0.0, 0.0, 1.0, num, f"no difference in any of {num} videos")
-    result = stats.binomtest(wins, discordant)
-    share = result.proportion_ci(LEVEL, method="exact")
-    low, high = ((2 * float(bound) - 1) * discordant / num for bound in (share.low, share.high))
+    p_value = min(1.0, 2 * float(special.bdtr(min(wins, losses), discordant, 0.5)))
+    tail = (1 - LEVEL) / 2  # Clopper and Pearson, 1934, by the beta distribution
+    least = float(special.betaincinv(wins, losses + 1, tail)) if wins else 0.0
+    most = float(special.betaincinv(wins + 1, losses, 1 - tail)) if losses else 1.0
+    low, high = ((2 * bound - 1) * discordant / num for bound in (least, most))
     name = f"exact McNemar over {num} videos, {discordant} discordant"
-    return PairedTest((wins - losses) / num, low, high, float(result.pvalue), num, name)
+    return PairedTest((wins - losses) / num, low, high, p_value, num, name)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -177,12 +248,30 @@ def _flat(values: NDArray[np.float64]) -> str:
     return "" if np.ptp(values) > SAME else "; all the same here, which is no certainty"
 
 
-def _t_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+def _t_interval(values: NDArray[np.float64], inflation: float = 1.0) -> tuple[float, float]:
     """95 % t-interval of the mean of at least two values; no width where they are all the same."""
+    mean = float(values.mean())
     if np.ptp(values) <= SAME:
-        return float(values.mean()), float(values.mean())
-    low, high = stats.t.interval(LEVEL, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
-    return float(low), float(high)
+        return mean, mean
+    half = float(special.stdtrit(len(values) - 1, 0.5 + LEVEL / 2)) * _standard_error(values, inflation)
+    return mean - half, mean + half
+
+
+def _t_p_value(values: NDArray[np.float64], inflation: float = 1.0) -> float:
+    """Two-sided p of the mean of at least two different values being 0."""
+    t = abs(float(values.mean())) / _standard_error(values, inflation)
+    return float(2 * special.stdtr(len(values) - 1, -t))
+
+
+def _standard_error(values: NDArray[np.float64], inflation: float) -> float:
+    return float(values.std(ddof=1)) * math.sqrt(inflation / len(values))
+
+
+def _overlap(num_train: float, num_test: float, num_splits: int) -> float:
+    """By what the variance of a mean over splits exceeds that of independent draws: (1/J + test / train) / (1/J)."""
+    if not (num_train > 0 and num_test > 0):
+        raise BenchError(f"splits have videos on both sides, not {num_train} for training and {num_test} for test")
+    return 1 + num_splits * num_test / num_train
 
 
 def _finite(values: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -203,7 +292,12 @@ def _paired(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     return first - second
 
 
-def _group_means(values: NDArray[np.float64], groups: ArrayLike) -> NDArray[np.float64]:
+def group_means(values: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean of `values` `(N,)` in each group: float64 `(G,)`; `codes` `(N,)` in [0, G) number the groups, none empty."""
+    return np.asarray(np.bincount(codes, weights=values) / np.bincount(codes), dtype=np.float64)
+
+
+def _named_group_means(values: NDArray[np.float64], groups: ArrayLike) -> NDArray[np.float64]:
     """Mean of `values` `(N,)` in each group: float64 `(G,)`, in order of first appearance."""
     names: NDArray[Any] = np.asarray(groups, dtype=object)
     if names.shape != values.shape:
@@ -211,4 +305,4 @@ def _group_means(values: NDArray[np.float64], groups: ArrayLike) -> NDArray[np.f
     codes = np.asarray(pd.factorize(names)[0])
     if (codes < 0).any():
         raise BenchError(f"{(codes < 0).sum()} videos have no group")
-    return np.asarray(np.bincount(codes, weights=values) / np.bincount(codes), dtype=np.float64)
+    return group_means(values, codes)

@@ -9,7 +9,18 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
 from bench.contracts import BenchError
-from bench.stats import holm, mcnemar_exact, over_groups, over_seeds, paired_over_groups
+from bench.stats import (
+    group_means,
+    holm,
+    mcnemar_exact,
+    over_group_means,
+    over_groups,
+    over_seeds,
+    over_splits,
+    paired_over_group_means,
+    paired_over_groups,
+    paired_over_splits,
+)
 
 
 def grouped(num_groups=6, per=5, seed=0):
@@ -100,6 +111,59 @@ def test_wins_and_losses_that_cancel_within_groups_are_no_difference():
     assert (test.difference, test.p_value) == (0, 1)
 
 
+def test_group_means_are_what_the_long_way_gives():
+    a, b, groups = grouped()
+    codes = pd.factorize(groups)[0]
+    means = group_means(a.astype(float), codes)
+    assert means == pytest.approx(pd.Series(a.astype(float)).groupby(codes).mean().to_numpy())
+    assert over_group_means(means, "subject") == over_groups(a, groups, "subject")
+    differences = group_means(a.astype(float) - b, codes)
+    assert paired_over_group_means(differences, "subject") == paired_over_groups(a, b, groups, "subject")
+
+
+def test_over_splits_by_hand():
+    # mean .5, standard deviation .1, three splits of 300 for training and 100 for test:
+    # standard error .1 * sqrt(1 / 3 + 1 / 3), t(.975, 2) = 4.3027
+    interval = over_splits([0.4, 0.5, 0.6], 300, 100)
+    assert interval.mean == pytest.approx(0.5)
+    assert interval.half_width == pytest.approx(0.1 * math.sqrt(2 / 3) * 4.302652729911275)
+    words = "other splits, draws of shots and initialisation (Nadeau-Bengio, 2 degrees of freedom)"
+    assert (interval.num, interval.over) == (3, f"3 overlapping splits: {words}")
+    # HMDB51: 3,570 and 1,530. Test videos that are many widen it, training videos that are many do not.
+    published = over_splits([0.4, 0.5, 0.6], 3570, 1530)
+    assert published.half_width == pytest.approx(0.1 * math.sqrt(1 / 3 + 1530 / 3570) * 4.302652729911275)
+    assert over_splits([0.4, 0.6], 9, 1, "other splits").over.startswith("2 overlapping splits: other splits (N")
+
+
+def test_over_splits_without_a_second_one_or_a_difference():
+    alone = over_splits([0.5], 300, 100)
+    assert (alone.mean, alone.over) == (0.5, "1 split: no interval")
+    assert math.isnan(alone.half_width)
+    assert over_splits([0.5, 0.5], 300, 100).over.endswith("all the same here, which is no certainty")
+
+
+def test_paired_over_splits_against_scipy():
+    differences = np.array([0.02, 0.05, -0.01, 0.04, 0.03])
+    statistic = differences.mean() / math.sqrt(differences.var(ddof=1) * (1 / 5 + 100 / 300))
+    test = paired_over_splits(differences, 300, 100)
+    assert test.p_value == pytest.approx(2 * scipy_stats.t.sf(statistic, 4))
+    half = scipy_stats.t.ppf(0.975, 4) * differences.mean() / statistic
+    assert (test.low, test.high) == pytest.approx((differences.mean() - half, differences.mean() + half))
+    assert (test.num_groups, test.test) == (5, "Nadeau-Bengio over 5 overlapping splits, 4 degrees of freedom")
+    assert paired_over_splits(-differences, 300, 100).p_value == pytest.approx(test.p_value)
+
+
+def test_paired_over_splits_that_cannot_be_tested():
+    alone = paired_over_splits([0.5], 300, 100)
+    assert math.isnan(alone.p_value)
+    assert (alone.difference, alone.test) == (0.5, "not testable: one split")
+    same = paired_over_splits([0.0, 0.0, 0.0], 300, 100)
+    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+    shift = paired_over_splits([0.1, 0.1, 0.1], 300, 100)
+    assert math.isnan(shift.p_value)
+    assert shift.test == "not testable: the same difference in all of 3 splits"
+
+
 def test_mcnemar_against_statsmodels_and_by_hand():
     a, b, _ = grouped(num_groups=20)
     table = [[int((a & b).sum()), int((a & ~b).sum())], [int((~a & b).sum()), int((~a & ~b).sum())]]
@@ -108,6 +172,16 @@ def test_mcnemar_against_statsmodels_and_by_hand():
     assert test.difference == pytest.approx(a.mean() - b.mean())
     assert test.num_groups == 100
     assert mcnemar_exact([1] * 5 + [0], [0] * 6).p_value == pytest.approx(2 / 2**5)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 1), (3, 0), (7, 7), (12, 30), (900, 1000), (5, 20_000)])
+def test_mcnemar_against_scipy(wins, losses):
+    a = np.array([1] * wins + [0] * losses + [1] * 10)
+    test = mcnemar_exact(a, np.array([0] * wins + [1] * losses + [1] * 10))
+    expected, scale = scipy_stats.binomtest(wins, wins + losses), (wins + losses) / len(a)
+    assert test.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    share = expected.proportion_ci(method="exact")
+    assert (test.low, test.high) == pytest.approx(((2 * share.low - 1) * scale, (2 * share.high - 1) * scale))
 
 
 @pytest.mark.parametrize("wins", range(21))
@@ -123,6 +197,10 @@ def test_mcnemar_without_discordant_videos_and_with_shares():
     assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
     with pytest.raises(BenchError, match="paired_over_groups"):
         mcnemar_exact([0.5], [1])
+    with pytest.raises(BenchError, match="paired_over_groups"):
+        mcnemar_exact([1], [0.5])
+    with pytest.raises(BenchError, match="paired_over_groups"):
+        mcnemar_exact([2], [1])
 
 
 def test_holm_by_hand():
@@ -153,6 +231,12 @@ def test_holm_passes_what_cannot_be_tested():
         (lambda: over_groups([1, 0], ["a", None]), "1 videos have no group"),
         (lambda: over_groups([1, 0], ["a", math.nan]), "1 videos have no group"),
         (lambda: paired_over_groups([1], [1, 0], ["a"]), "same videos"),
+        (lambda: over_splits([], 3, 1), "at least one"),
+        (lambda: over_splits([0.5, 0.6], 0, 1), "videos on both sides"),
+        (lambda: paired_over_splits([0.5, 0.6], 3, math.nan), "videos on both sides"),
+        (lambda: paired_over_splits([0.5, math.nan], 3, 1), "NaN"),
+        (lambda: over_group_means([[0.5]]), "one number each"),
+        (lambda: paired_over_group_means([math.inf]), "NaN or infinity"),
         (lambda: holm([1.5]), r"\[0, 1\]"),
     ],
 )
