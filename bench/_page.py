@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bench.contracts import Artifact
 
@@ -40,6 +40,16 @@ pre { white-space: pre-wrap; }
 </head>
 <body>
 <h1>kpbench report</h1>
+{% if errors %}
+<section class="errors">
+<h2>Missing: what could not be rendered</h2>
+<ul>
+{% for name, reason in errors %}
+<li><strong>{{ name }}</strong>: {{ reason }}</li>
+{% endfor %}
+</ul>
+</section>
+{% endif %}
 {% for part in parts %}
 {% if part.fragment is not none %}
 {{ part.fragment }}
@@ -67,8 +77,10 @@ pre { white-space: pre-wrap; }
 """)
 
 
-def index_html(artifacts: Iterable[Artifact]) -> str:
+def index_html(artifacts: Iterable[Artifact], errors: Mapping[str, str] | None = None) -> str:
     """One self-contained page: HTML fragments as they are, PNGs inside, Markdown where there is no fragment, and links.
+
+    `errors` (plug-in -> why it has no artifacts) stand first.
 
     Titles, names and texts are escaped; an `.html` artifact is a fragment whose renderer has escaped it. The links are
     relative: they work where the page lies beside the artifacts.
@@ -87,4 +99,4 @@ def index_html(artifacts: Iterable[Artifact]) -> str:
         elif path.suffix == ".md" and path.stem not in fragments:
             parts.append(part)
     files = [{"name": a.name, "href": quote(f"./{a.name}")} for a in found]
-    return _TEMPLATE.render(parts=parts, files=files)
+    return _TEMPLATE.render(parts=parts, files=files, errors=list((errors or {}).items()))

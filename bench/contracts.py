@@ -367,13 +367,52 @@ class Artifact:
             raise BenchError(f"an artifact's name is a plain file name, not {self.name!r}")
 
 
-class ResultsView(Protocol):
-    """What `render(results)` in `results/` receives."""
+class VideoList(Protocol):
+    """The N test videos that a run was scored on: `labels` int64 `(N,)` into `class_names`; equal lists have one digest."""
 
     @property
-    def scores(self) -> pd.DataFrame: ...
+    def digest(self) -> str: ...
 
-    def predictions(self, run_id: str) -> pd.DataFrame: ...
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    @property
+    def groups(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
+
+
+class ResultsView(Protocol):
+    """What `render(results)` in `results/` receives; `bench.store.Results` says more of each."""
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row a run, with a column for each of `metrics`."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[str, ...]: ...
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row a run and metric."""
+        ...
+
+    def tested(self, run_id: str) -> tuple[VideoList, np.ndarray]:
+        """The test videos of a complete run, and which it was right on, bool `(N,)`."""
+        ...
+
+    def predictions(self, run_id: str) -> pd.DataFrame:
+        """video_id, group, label, predicted, correct: one row a test video."""
+        ...
+
+    def logits(self, run_id: str) -> np.ndarray:
+        """float32 `(N, C)`, rows in the order of `predictions`."""
+        ...
 
 
 class Renderer(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from bench._progress import bars
 from bench.contracts import BenchError
 from bench.features import SHARD_ROWS, check_room
 from bench.planning import feature_store, load_adapter, load_manifest, needs, resolved_from_dict, resolved_to_dict
+from bench.provenance import COMMAND
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -168,6 +170,7 @@ def _round(name: str, folder: Path, round_number: int, where: str, count: int, t
     # Workers find our packages before any other of the same name, wherever they start.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ[COMMAND] = json.dumps(sys.argv)
     executor = submitit.AutoExecutor(folder=folder / "submitit", cluster="local")
     executor.update_parameters(timeout_min=TIMEOUT_MIN, gpus_per_node=_gpus(), name=f"kpbench-{name}")
     jobs = [executor.submit(work, str(folder), name, round_number) for _ in range(count)]

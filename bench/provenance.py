@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 from bench.plugins import FOLDERS, ROOT
 
+COMMAND = "KPBENCH_COMMAND"  # in a worker: the words that started the launch, as a JSON list
 PACKAGES = (
     "torch",
     "torchvision",
@@ -39,7 +41,7 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions(),
         "decoder": _decoder(),
-        "command": sys.argv,
+        "command": json.loads(os.environ.get(COMMAND, "null")) or sys.argv,
         "host": platform.node(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),

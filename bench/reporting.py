@@ -1,54 +1,149 @@
-"""Everything in results/ rendered into $BENCH_HOME/report, and one page around it. Torch-free."""
+"""Everything in results/ rendered into $BENCH_HOME/report, and one page around it. Torch-free.
+
+The folder is replaced whole (see `_swap`): whenever a rendering is killed, the report is the old one or the new one.
+"""
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench import plugins, store
+from bench import index, plugins, store
 from bench._files import write_atomic
 from bench._page import index_html
+from bench._swap import replaced
 from bench.contracts import Artifact, BenchError, digest
 from bench.provenance import source_digest
 
-KINDS = {"tables": (".md", ".csv", ".tex", ".html"), "plots": (".png", ".pdf", ".svg"), "all": None}
-STAMP = ".rendered"
+KINDS: Mapping[str, tuple[str, ...] | None] = {
+    "tables": (".md", ".csv", ".tex", ".html"),
+    "plots": (".png", ".pdf", ".svg"),
+    "all": None,
+}
+STAMP, PAGE = ".rendered", "index.html"
 
 
-def write(home: Path, kind: str = "all") -> list[Path]:
-    """Render every plug-in's artifacts of a kind; each file is replaced whole. Returns the files, the page last."""
+@dataclass(frozen=True)
+class Rendered:
+    """A report: its folder, the names of its files but for the page, and plug-in -> why it has none.
+
+    A reason is the last lines of a traceback: the error and where in the plug-in it was raised.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    errors: Mapping[str, str]
+
+    @property
+    def page(self) -> Path:
+        return self.folder / PAGE
+
+
+def write(home: Path, kind: str = "all") -> Rendered:
+    """Render every plug-in's artifacts into a new report and put it in the place of the old one.
+
+    A plug-in that raises has no files in the report but its reason on the page; the others are rendered.
+
+    Args:
+        kind: "all"; "tables" or "plots" renders those anew and takes the other files over from the report that is there.
+
+    Raises:
+        BenchError: an unknown kind, a run folder of another schema, or a disk without symbolic links.
+    """
     if kind not in KINDS:
         raise BenchError(f"unknown kind {kind!r}; it is one of {', '.join(KINDS)}")
-    results, folder, suffixes = store.Results(home), home / "report", KINDS[kind]
-    artifacts: list[Artifact] = []
-    for name in plugins.names("results"):
-        artifacts.extend(plugins.find("results", name).render(results))
-    written = [folder / a.name for a in artifacts if suffixes is None or Path(a.name).suffix in suffixes]
-    for artifact in artifacts:
-        if folder / artifact.name in written:
-            write_atomic(folder / artifact.name, artifact.content)
-    page = folder / "index.html"
-    write_atomic(page, index_html(artifacts))
-    if kind == "all":
-        for old in folder.iterdir():  # what an earlier rendering had and this one has not
-            if old.is_file() and old not in (*written, page):
-                old.unlink()
-        write_atomic(folder / STAMP, _stamp(results))
-    return [*written, page]
+    stamp, report = _stamp(home), home / "report"
+    results = store.Results(home)
+    artifacts, errors = _artifacts(results)
+    suffixes = KINDS[kind]
+    if suffixes is not None:
+        artifacts = _with_old(artifacts, report, suffixes)
+    with replaced(report) as folder:
+        _write_all(folder, artifacts, errors)
+        # What may be mended without a trace in the folders of runs is rendered again each time.
+        sure = not errors and not plugins.outside("results") and not (results.runs["status"] == "damaged").any()
+        if kind == "all" and sure:
+            write_atomic(folder / STAMP, stamp)
+    return Rendered(report, tuple(a.name for a in artifacts), errors)
 
 
-def refresh(home: Path) -> Path:
-    """Render what is not up to date; the path of the page."""
-    page, stamp = home / "report" / "index.html", home / "report" / STAMP
-    if not (page.is_file() and stamp.is_file() and stamp.read_text() == _stamp(store.Results(home))):
-        write(home)
-    return page
+def write_into(home: Path, folder: Path) -> Rendered:
+    """The same report into a plain folder, which holds nothing else; files there are replaced one by one."""
+    artifacts, errors = _artifacts(store.Results(home))
+    _write_all(folder, artifacts, errors)
+    return Rendered(folder, tuple(a.name for a in artifacts), errors)
+
+
+def refresh(home: Path) -> Rendered:
+    """The report of the runs as they are: rendered again unless it is up to date."""
+    report = home / "report"
+    stamp = report / STAMP
+    if report.is_symlink() and (report / PAGE).is_file() and stamp.is_file() and stamp.read_text() == _stamp(home):
+        names = sorted(p.name for p in report.iterdir() if p.name not in (PAGE, STAMP))
+        return Rendered(report, tuple(names), {})
+    return write(home)
 
 
 def leaderboard(home: Path, manifest: str) -> str:
-    """The leaderboard of one list of videos (a manifest's digest) as plain text."""
-    text: str = plugins.find("results", "leaderboard").text(store.Results(home, manifest))
+    """The table of methods and backbones of one list of videos (a manifest's digest) as plain text."""
+    text: str = plugins.find("results", "backbones").text(store.Results(home, manifest))
     return text
 
 
-def _stamp(results: store.Results) -> str:
-    return digest([results.scores.to_csv(index=False), source_digest()])
+def _artifacts(results: store.Results) -> tuple[list[Artifact], dict[str, str]]:
+    """Every plug-in's artifacts, and plug-in -> what it raised."""
+    _ = results.runs  # a home that cannot be read is no plug-in's fault
+    artifacts: list[Artifact] = []
+    errors: dict[str, str] = {}
+    makers: dict[str, str] = {PAGE: "the page"}
+    for name in plugins.names("results"):
+        try:
+            made = list(plugins.find("results", name).render(results))
+            twice = [a.name for i, a in enumerate(made) if a.name in makers or a.name in {b.name for b in made[:i]}]
+            if twice:
+                raise BenchError(
+                    f"{', '.join(twice)}: files of {makers.get(twice[0], 'this plug-in')} already; rename them"
+                )
+        except Exception as error:  # a plug-in may fail in any way, and none may take the rest down with it
+            errors[name] = _reason(error)
+            continue
+        artifacts += made
+        makers |= {a.name: name for a in made}
+    return artifacts, errors
+
+
+def _reason(error: Exception) -> str:
+    """The error, and the last place where it passed through a plug-in."""
+    said = "".join(traceback.format_exception_only(error)).strip()
+    if isinstance(error, BenchError):
+        return said
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((f for f in reversed(frames) if Path(f.filename).parent.name == "results"), frames[-1])
+    return f"{said} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def _with_old(artifacts: list[Artifact], report: Path, suffixes: tuple[str, ...]) -> list[Artifact]:
+    """The artifacts with these suffixes as they are, the others as the report that is there has them."""
+    others = [s for some in KINDS.values() if some for s in some if s not in suffixes]
+    old = {p.name: p.read_bytes() for p in report.glob("*") if p.suffix in others and p.name != PAGE}
+    mixed = []
+    for artifact in artifacts:
+        if Path(artifact.name).suffix in suffixes:
+            mixed.append(artifact)
+        elif artifact.name in old:
+            mixed.append(Artifact(artifact.name, old.pop(artifact.name), artifact.title))
+    return mixed + [Artifact(name, old[name]) for name in sorted(old)]
+
+
+def _write_all(folder: Path, artifacts: list[Artifact], errors: Mapping[str, str]) -> None:
+    for artifact in artifacts:
+        write_atomic(folder / artifact.name, artifact.content)
+    write_atomic(folder / PAGE, index_html(artifacts, errors))
+
+
+def _stamp(home: Path) -> str:
+    """A digest of which runs there are, when each was finished and scored, and of the code; opens no run folder's files."""
+    runs = [[run_id, s.marker, s.marker_ns, s.scores_ns] for run_id, s in index.scan(home).items()]
+    return digest([runs, source_digest()])

@@ -15,20 +15,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench import _table, index
 from bench._files import write_atomic
-from bench.contracts import BenchError, digest
+from bench._folders import COMPLETE, FAILED
+from bench._table import Index, Videos
+from bench.contracts import BenchError
 from bench.specs import SCHEMA
 
-COMPLETE, FAILED = "COMPLETE", "FAILED.json"
-INDEX = "index.json"
+__all__ = ["COMPLETE", "FAILED", "Predictions", "Results", "Videos"]
 
 
 @dataclass(frozen=True)
 class Predictions:
     """The immutable boundary: everything after it can be recomputed from it.
 
-    `logits` float32 `(N, C)`; `labels` int64 `(N,)`; `video_ids`, `groups` `(N,)`; `failed` maps the id of a test video that could not
-    be decoded to the reason.
+    `logits` float32 `(N, C)`, -inf for classes outside of a video's label space; `labels` int64 `(N,)`; `video_ids`, `groups` `(N,)`;
+    `failed` maps the id of a test video that could not be decoded to the reason; `parts` `(N,)` is "base" or "novel" for each video,
+    or `(0,)` where the protocol knows no parts.
     """
 
     logits: np.ndarray
@@ -37,13 +40,14 @@ class Predictions:
     groups: Sequence[str]
     class_names: Sequence[str]
     failed: Mapping[str, str]
+    parts: Sequence[str] = ()
 
 
 def run_folder(home: Path, run_id: str) -> Path:
     """Where a run lives. Raises BenchError for what is no run id (and so for any path in its place)."""
     if not re.fullmatch(r"[0-9a-f]{12}", run_id):
         raise BenchError(
-            f"{run_id!r} is no run id; it is 12 hexadecimal characters (python -m bench status lists them)"
+            f"{run_id!r} is no run id; it is 12 hexadecimal characters (python -m bench status --runs lists them)"
         )
     return home / "runs" / run_id[:2] / run_id
 
@@ -72,10 +76,10 @@ def write(
         class_names=np.array(predictions.class_names, dtype=np.str_),
         failed_ids=np.array(list(predictions.failed), dtype=np.str_),
         failed_reasons=np.array(list(predictions.failed.values()), dtype=np.str_),
+        parts=np.array(predictions.parts, dtype=np.str_),
     )
     write_atomic(folder / "predictions.npz", buffer.getvalue())
-    long = pd.DataFrame({"metric": list(scores), "value": list(scores.values()), "num_videos": len(predictions.labels)})
-    write_atomic(folder / "scores.csv", long.to_csv(index=False))
+    write_atomic(folder / "scores.csv", _scores_csv(scores, len(predictions.labels)))
     write_atomic(
         folder / "run.json", json.dumps({"schema": SCHEMA, "run_id": run_id, **record}, indent=1, allow_nan=False)
     )
@@ -87,6 +91,30 @@ def write(
     (folder / FAILED).unlink(missing_ok=True)
     write_atomic(folder / COMPLETE, f"{len(back.labels)} videos\n")
     return folder
+
+
+def write_scores(home: Path, run_id: str, scores: Mapping[str, float]) -> None:
+    """Replace the scores of a complete run, whole; nothing else in its folder is touched.
+
+    Raises:
+        BenchError: the run is not complete.
+    """
+    if not is_complete(home, run_id):
+        raise BenchError(f"run {run_id} is not complete under {home}, so it has no scores to replace")
+    num = len(read_predictions(home, run_id).labels)
+    write_atomic(run_folder(home, run_id) / "scores.csv", _scores_csv(scores, num))
+
+
+def _scores_csv(scores: Mapping[str, float], num_videos: int) -> str:
+    from bench.metrics import VERSION  # it brings scikit-learn, which those who only look do not need
+
+    long = {
+        "metric": list(scores),
+        "value": list(scores.values()),
+        "num_videos": num_videos,
+        "metrics_version": VERSION,
+    }
+    return pd.DataFrame(long).to_csv(index=False)
 
 
 def write_failure(
@@ -114,7 +142,7 @@ def read_record(home: Path, run_id: str) -> dict[str, Any]:
     if path.is_file():
         _check_schema(folder)
         return json.loads(path.read_text())  # type: ignore[no-any-return]
-    raise BenchError(f"there is no finished run {run_id} under {home}; python -m bench status lists the runs")
+    raise BenchError(f"there is no finished run {run_id} under {home}; python -m bench status --runs lists the runs")
 
 
 def read_predictions(home: Path, run_id: str) -> Predictions:
@@ -122,7 +150,7 @@ def read_predictions(home: Path, run_id: str) -> Predictions:
     path = run_folder(home, run_id) / "predictions.npz"
     if not path.is_file():
         raise BenchError(f"run {run_id} has no predictions under {home}; it is not complete")
-    with np.load(path, allow_pickle=False) as f:
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as f:  # numpy leaves a damaged file open
         return Predictions(
             f["logits"],
             f["labels"],
@@ -130,6 +158,7 @@ def read_predictions(home: Path, run_id: str) -> Predictions:
             f["groups"].tolist(),
             f["class_names"].tolist(),
             dict(zip(f["failed_ids"].tolist(), f["failed_reasons"].tolist(), strict=True)),
+            f["parts"].tolist() if "parts" in f else (),
         )
 
 
@@ -159,25 +188,52 @@ def _check_schema(folder: Path) -> None:
 
 
 class Results:
-    """All runs of a home, for tables and plots. Torch-free; complete, failed and n/a runs alike."""
+    """All runs of a home as they were when first asked for, for tables and plots. Torch-free.
+
+    Complete, failed, n/a and damaged runs alike. Left out are complete runs of an older plug-in VERSION where the same run of a newer
+    one is complete.
+    """
 
     def __init__(self, home: Path, manifest: str | None = None) -> None:
         self.home = home
         self.manifest = manifest  # digest of the only list of videos that is looked at; None is all of them
 
     @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a run, by run id.
+
+        `run_id`; every column of run.json, nested values as JSON text; `status` ("complete", "failed", "n/a", "damaged") and `reason`;
+        `config`, the method's whole config as JSON text ("" where not recorded); `metrics_version` Int64; a float64 column for each of
+        `metrics`, NaN where a run has none. Of a run whose record cannot be read the columns are "", 0, False or NaN.
+        """
+        frame = self._frame
+        return frame.drop(columns=[name for name in _table.metric_names(self._index) if name not in self.metrics])
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that any of the `runs` has."""
+        shown = set(self._frame["run_id"])
+        return tuple(_table.metric_names(self._index, shown))
+
+    @cached_property
     def scores(self) -> pd.DataFrame:
-        """Long: one row a run and metric, with the run's columns beside; failed and n/a runs have one row without metric."""
-        rows = [row for entry in self._entries() for row in entry]
-        frame = pd.DataFrame(rows, columns=None if rows else ["run_id", "status", "metric", "value"])
-        if rows:
-            frame = _newest(frame)
-            frame = _told_apart(frame)
-        if self.manifest is not None and rows:
-            frame = frame[frame["manifest"] == self.manifest].reset_index(drop=True)
-        if "shots" in frame:
-            frame["shots"] = frame["shots"].astype("Int64")
-        return frame
+        """Long: one row a run and metric, with the run's columns beside; other runs have one row without metric."""
+        return _long(self._index, self._frame)
+
+    def tested(self, run_id: str) -> tuple[Videos, np.ndarray]:
+        """The test videos of a complete run, shared by all runs on the same ones, and which it was right on, bool `(N,)`.
+
+        Raises:
+            BenchError: there is no such run, or it is not complete.
+        """
+        found = self._index.tested(run_id)
+        if found is None:
+            raise BenchError(f"run {run_id} has no predictions under {self.home}; it is not complete")
+        key, bits = found
+        if key not in self._videos:
+            self._videos[key] = self._index.videos(key)
+        videos = self._videos[key]
+        return videos, np.unpackbits(bits, count=len(videos.labels)).view(np.bool_)
 
     def predictions(self, run_id: str) -> pd.DataFrame:
         """video_id, group, label, predicted, correct: one row a test video."""
@@ -190,35 +246,30 @@ class Results:
         """float32 `(N, C)`, rows in the order of `predictions`."""
         return read_predictions(self.home, run_id).logits
 
-    def _entries(self) -> list[list[dict[str, Any]]]:
-        """Rows of each run, from the index where the run's marker is unchanged, from its folder otherwise."""
-        known = self._read_index()
-        fresh: dict[str, Any] = {}
-        for run_id in run_ids(self.home):
-            folder = run_folder(self.home, run_id)
-            mark = next((m for m in (folder / COMPLETE, folder / FAILED) if m.is_file()), None)
-            if mark is None:
-                continue
-            key = f"{mark.name}:{mark.stat().st_mtime_ns}"
-            old = known.get(run_id)
-            fresh[run_id] = old if old and old["key"] == key else {"key": key, "rows": _rows(self.home, run_id)}
-        if fresh != known:
-            body = {"schema": SCHEMA, "runs": fresh}
-            write_atomic(self.home / INDEX, json.dumps({**body, "digest": digest(body)}))
-        return [entry["rows"] for entry in fresh.values()]
+    @cached_property
+    def _index(self) -> Index:
+        return index.refresh(self.home)
 
-    def _read_index(self) -> dict[str, Any]:
-        """The index, or nothing where it is absent, damaged or of another schema: it can always be rebuilt."""
-        try:
-            index = json.loads((self.home / INDEX).read_text())
-            body = {"schema": index["schema"], "runs": index["runs"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-        return body["runs"] if body["schema"] == SCHEMA and index.get("digest") == digest(body) else {}
+    @cached_property
+    def _videos(self) -> dict[str, Videos]:
+        return {}
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        """The runs that are shown, with a column a metric of the whole home."""
+        frame = _table.frame(self._index)
+        frame = _told_apart(_newest(frame))
+        if self.manifest is not None and "manifest" in frame:
+            frame = frame[frame["manifest"] == self.manifest].reset_index(drop=True)
+        if "shots" in frame:
+            frame["shots"] = frame["shots"].astype("Int64")
+        return frame
 
 
 def _told_apart(frame: pd.DataFrame) -> pd.DataFrame:
     """Data sets of one name but different rows on disk get names of their own: their numbers are never put together."""
+    if not {"dataset", "manifest"} <= set(frame.columns):
+        return frame
     several = frame.groupby("dataset")["manifest"].transform("nunique") > 1
     apart = frame["dataset"] + " [rows " + frame["manifest"].str[:6] + "]"
     return frame.assign(dataset=frame["dataset"].mask(several, apart))
@@ -226,24 +277,32 @@ def _told_apart(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _newest(frame: pd.DataFrame) -> pd.DataFrame:
     """Without complete runs of an older plug-in VERSION where the same run of a newer one is complete: those are superseded."""
-    runs = frame[frame["status"] == "complete"].drop_duplicates("run_id")
-    rank = runs["versions"].map(lambda versions: tuple(versions[name] for name in sorted(versions)))
-    newest = rank.groupby(runs["series"]).transform("max")
-    old = set(runs["run_id"][rank < newest])
-    return frame[~frame["run_id"].isin(old)].reset_index(drop=True)
+    if not {"series", "versions"} <= set(frame.columns):
+        return frame
+    runs = frame.loc[frame["status"] == "complete", ["series", "versions"]].dropna()
+    known = {text: json.loads(text) for text in runs["versions"].unique()}
+    ranks = {text: tuple(versions[name] for name in sorted(versions)) for text, versions in known.items()}
+    places = {rank: place for place, rank in enumerate(sorted(set(ranks.values())))}
+    place = runs["versions"].map({text: places[rank] for text, rank in ranks.items()}).astype(int)
+    old = place < place.groupby(runs["series"]).transform("max")
+    return frame.drop(index=old.index[old]).reset_index(drop=True)
 
 
-def _rows(home: Path, run_id: str) -> list[dict[str, Any]]:
-    record = read_record(home, run_id)
-    base = {
-        "run_id": run_id,
-        **record["columns"],
-        "status": record.get("status", "complete"),
-        "reason": record.get("reason", ""),
-    }
-    if base["status"] != "complete":
-        return [{**base, "metric": None, "value": None}]
-    scores = pd.read_csv(run_folder(home, run_id) / "scores.csv")
-    return [
-        {**base, "metric": str(m), "value": float(v)} for m, v in zip(scores["metric"], scores["value"], strict=True)
-    ]
+def _long(whole: Index, frame: pd.DataFrame) -> pd.DataFrame:
+    """A row a run and metric, in the order in which the run's own file has them."""
+    if not whole.runs.num_rows:
+        return pd.DataFrame(columns=["run_id", "status", "metric", "value"])
+    names = _table.metric_names(whole)
+    facts = frame.drop(columns=[*names, "config", "metrics_version"])
+    for name in _table.nested_names(whole):
+        texts = {text: json.loads(text) for text in facts[name].dropna().unique()}
+        facts[name] = pd.Series([texts.get(text) for text in facts[name]], index=facts.index, dtype=object)
+    own = _table.own_metrics(whole, frame["run_id"])
+    counts = np.array([max(1, len(some)) for some in own], dtype=np.int64)
+    long = facts.iloc[np.repeat(np.arange(len(facts)), counts)].reset_index(drop=True)
+    metric = [name for some in own for name in (some or (None,))]
+    column = {name: i for i, name in enumerate(names)}
+    table = frame[names].to_numpy(dtype=float)
+    rows = np.repeat(np.arange(len(facts)), counts)
+    value = [table[row, column[name]] if name is not None else np.nan for row, name in zip(rows, metric, strict=True)]
+    return long.assign(metric=pd.Series(metric, dtype="str"), value=np.array(value, dtype=float))

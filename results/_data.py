@@ -1,71 +1,293 @@
-"""From runs to the numbers of a cell: which runs belong together, their mean, interval, problems, and paired tests."""
+"""From runs to cells: which runs make one number, its mean, interval and problems, and paired tests between cells.
+
+Every table and plot starts here: `board(results)` groups all runs once, and each cell is summarised once, whoever asks.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import pandas as pd
 
-from bench.stats import ALPHA, Interval, PairedTest, holm, mcnemar_exact, over_groups, over_seeds, paired_over_groups
+from bench.stats import (
+    ALPHA,
+    Interval,
+    PairedTest,
+    holm,
+    mcnemar_exact,
+    over_group_means,
+    over_seeds,
+    over_splits,
+    paired_over_group_means,
+    paired_over_splits,
+)
+from results._units import Units, UnitStore, group_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from bench.contracts import ResultsView
 
 TOY_SCALE = (
     "toy-scale backbones: for checking the path without a download; their numbers say nothing about the real models"
 )
-SETTING = ["protocol", "shots"]
-ROW = [*SETTING, "needs_train", "method", "label", "bank", "bank_control"]
-# Numbers of other frames, views or number formats are never put into one column.
-COLUMN = ["backbone", "num_frames", "num_views", "precision"]
 SOURCES = ("", "class_names", "templates", "descriptions")
-PROTOCOLS = ("zero_shot", "few_shot", "cross_subject")
-_TEXTS = ("dataset", "backbone", "protocol", "method", "label", "split", "text_source", "bank", "selection", "reason")
+PROTOCOLS = ("zero_shot", "few_shot", "cross_subject", "base_to_novel")
+T = TypeVar("T")
+_TEXTS = ("reason", "dataset", "backbone", "protocol", "method", "label", "split", "text_source", "bank", "selection")
 
 
-def load_runs(results: ResultsView) -> pd.DataFrame:
-    """One row a run, complete or not, with a column a metric (`top1` always); in the order of the tables' rows."""
-    scores = results.scores
-    if scores.empty:
-        return pd.DataFrame(columns=["run_id", "dataset", "status", "protocol", "text_source", "top1"])
-    runs = scores.drop(columns=["metric", "value"]).drop_duplicates("run_id").set_index("run_id")
-    runs = runs.assign(**{name: runs[name].fillna("") for name in _TEXTS})
-    runs["bank_control"] = runs["bank_control"].fillna("none")
-    runs["precision"] = (
-        runs["precision"].fillna("float32") if "precision" in runs else "float32"
-    )  # of runs before it was told
-    runs["shots"] = runs["shots"].astype("Int64").fillna(0).astype(int)  # 0: the protocol knows no shots
-    for name in ("needs_train", "toy_scale"):
-        runs[name] = runs[name].astype(bool)
-    wide = scores.dropna(subset=["metric"]).pivot_table(index="run_id", columns="metric", values="value", sort=False)
-    runs = runs.join(wide.astype(float)).reset_index()
-    runs["top1"] = runs["top1"] if "top1" in runs else math.nan
-    records = runs.to_dict("records")
-    return runs.iloc[sorted(range(len(runs)), key=lambda i: _order(records[i]))].reset_index(drop=True)
+class Key(NamedTuple):
+    """What the runs of one cell share; `shots` 0 means that the protocol knows none."""
+
+    dataset: str
+    protocol: str
+    shots: int
+    needs_train: bool
+    method: str
+    label: str
+    bank: str
+    bank_control: str
+    backbone: str
+    num_frames: int
+    num_views: int
+    precision: str
+
+    @property
+    def setting(self) -> tuple[str, int]:
+        """Protocol and shots: within one, on one data set, rows can be compared."""
+        return self.protocol, self.shots
+
+    @property
+    def column(self) -> tuple[str, int, int, str]:
+        """Numbers of other frames, views or number formats are never put into one column."""
+        return self.backbone, self.num_frames, self.num_views, self.precision
 
 
-def _order(run: Mapping[Hashable, Any]) -> tuple[Hashable, ...]:
-    """Sorting key: data set, protocol, shots, untrained before trained, by text source, shuffled before true, seed."""
-    protocol, source = str(run["protocol"]), str(run["text_source"])
-    return (
-        run["dataset"],
-        PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS),
-        protocol,
-        run["shots"],
-        run["needs_train"],
-        SOURCES.index(source) if source in SOURCES else len(SOURCES),
-        run["bank_control"] == "none",
-        run["label"],
-        run["bank"],
-        run["backbone"],
-        run["seed"],
-        run["run_id"],
-    )
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One number of a table and what is behind it.
+
+    `status` is "complete" where at least one run is, otherwise "failed", "n/a", or "mixed" where no one number can be given;
+    `top1` in [0, 1] is the mean over the complete runs; `problems` say what is not as it should be. `runs` are the
+    positions in `Board.runs` of all runs, `done` of the complete ones that count. `name` is what the row is called.
+    """
+
+    key: Key
+    name: str
+    status: str
+    top1: float
+    interval: Interval | None
+    problems: tuple[str, ...]
+    runs: np.ndarray
+    done: np.ndarray
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval's length; NaN where there is none."""
+        return math.nan if self.interval is None else self.interval.half_width
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a cell is bold, its Holm-corrected p against the best (NaN: is the best, or not testable), the test."""
+
+    bold: bool
+    p_value: float
+    test: str
+
+
+class Board:
+    """All runs of a view of the results, grouped into cells in the order of the tables' rows."""
+
+    def __init__(self, results: ResultsView) -> None:
+        self.source, self.results = results.runs, results
+        self.runs = _normal(self.source)
+        self._values: dict[str, np.ndarray] = {}
+        self._units = UnitStore(results)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell, complete or not, by data set, protocol, shots, row and column."""
+        if self.runs.empty:
+            return ()
+        groups = self.runs.groupby(list(Key._fields), sort=False, dropna=False).ngroup().to_numpy()
+        order = np.argsort(groups, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+        columns = [self.values(name) for name in Key._fields]
+        keyed = {_key(column[part[0]] for column in columns): part for part in parts}
+        names = _names(keyed)
+        sources, controls = self.values("text_source"), self.values("bank_control")
+        ordered = sorted(keyed, key=lambda key: _order(key, sources[keyed[key][0]], controls[keyed[key][0]]))
+        return tuple(self._cell(key, names[key], keyed[key]) for key in ordered)
+
+    def values(self, name: str) -> np.ndarray:
+        """A column of `runs` as an array, all missing (None) where there is none of that name."""
+        if name not in self._values:
+            known = name in self.runs
+            self._values[name] = self.runs[name].to_numpy() if known else np.full(len(self.runs), None, dtype=object)
+        return self._values[name]
+
+    def distinct(self, name: str, cells: Iterable[Cell], done: bool = True) -> list[Any]:
+        """The different values of a column among the cells' runs, missing ones left out, sorted."""
+        rows = [cell.done if done else cell.runs for cell in cells]
+        found = set(self.values(name)[np.concatenate(rows)].tolist()) if rows else set()
+        return sorted((value for value in found if not _missing(value)), key=lambda v: (str(type(v)), v))
+
+    def mean(self, name: str, cell: Cell) -> float:
+        """Mean of a numeric column or metric over a cell's complete runs; NaN where none of them has it."""
+        return nanmean(self.values(name)[cell.done])
+
+    def run_ids(self, cell: Cell, done: bool = False) -> list[str]:
+        """Ids of a cell's runs, or of the complete ones alone."""
+        return [str(run) for run in self.values("run_id")[cell.done if done else cell.runs]]
+
+    def replicates(self, cells: Iterable[Cell]) -> set[tuple[Any, Any]]:
+        """(seed, split) of every run of some cells, complete or not."""
+        seeds, splits = self.values("seed"), self.values("split")
+        return {
+            pair for cell in cells for pair in zip(seeds[cell.runs].tolist(), splits[cell.runs].tolist(), strict=True)
+        }
+
+    def units(self, cell: Cell) -> tuple[Units, ...]:
+        """Share of a cell's complete runs that were right, video by video: one `Units` a split."""
+        return self._units.of(self.values("run_id")[cell.done], self.values("split")[cell.done])
+
+    def over_groups(self, cell: Cell) -> Interval:
+        """The interval over test groups, pooled over splits: what would other subjects or sources give?"""
+        means = group_differences(self.units(cell), None)[0]
+        return over_group_means(means, str(self.values("group_kind")[cell.done[0]]))
+
+    def over_runs(self, cell: Cell, metric: str) -> Interval:
+        """The interval of any metric over a cell's complete runs: over seeds, or over splits where those differ."""
+        values = self.values(metric)[cell.done].astype(float)
+        splits = self.values("split")[cell.done]
+        if len(set(splits)) > 1 and cell.key.needs_train and (sizes := self._sizes(cell)):
+            by_split = pd.Series(values).groupby(splits, sort=False).mean().tolist()
+            return over_splits(by_split, *sizes)
+        if cell.key.bank_control == "shuffled" and not cell.key.needs_train:
+            other = "other shuffles of the descriptions"
+        elif cell.key.shots:
+            other = "other draws of shots and initialisation"
+        else:
+            other = "other initialisations"
+        return over_seeds(values.tolist(), other)
+
+    def compare(self, a: Cell, b: Cell) -> PairedTest:
+        """Paired test of two complete cells on the videos of both, positive where `a` is better.
+
+        Learnt cells on several overlapping splits: Nadeau-Bengio on the differences of splits. Single runs on independent
+        videos: exact McNemar. Otherwise t on the differences of group means.
+        """
+        first, second = self.units(a), self.units(b)
+        differences, by_split, num, most = group_differences(first, second)
+        if not num:
+            return PairedTest(math.nan, math.nan, math.nan, math.nan, 0, "not testable: no video in common")
+        kind = str(self.values("group_kind")[a.done[0]])
+        learnt = a.key.needs_train or b.key.needs_train
+        if len(by_split) > 1 and learnt and (sizes := self._sizes(a if a.key.needs_train else b)):
+            test = paired_over_splits(by_split, *sizes)
+        elif kind == "video" and len(a.done) == len(b.done) == 1:
+            test = mcnemar_exact(*first[0].both(second[0]))
+        else:
+            test = paired_over_group_means(differences, kind)
+        if num == most:
+            return test
+        words = f"{test.test}, on the {num} of {most} videos of both"
+        return PairedTest(test.difference, test.low, test.high, test.p_value, test.num_groups, words)
+
+    def ties(self, cells: Sequence[Cell]) -> dict[Key, Verdict]:
+        """Which of some comparable cells are best or tied with the best; cells without a number are left out.
+
+        Tied means that the difference from the best is not significant at .05 after Holm's correction over these cells.
+        A cell that cannot be tested counts as tied only where its number is the same.
+        """
+        done = [cell for cell in cells if cell.status == "complete"]
+        if not done:
+            return {}
+        best = max(done, key=lambda cell: cell.top1)
+        others = [cell for cell in done if cell is not best]
+        tests = [self.compare(best, cell) for cell in others]
+        verdicts = {best.key: Verdict(True, math.nan, "best")}
+        for cell, test, p in zip(others, tests, holm([test.p_value for test in tests]), strict=True):
+            bold = cell.top1 == best.top1 if math.isnan(p) else p >= ALPHA
+            verdicts[cell.key] = Verdict(bold, p, test.test)
+        return verdicts
+
+    def _cell(self, key: Key, name: str, rows: np.ndarray) -> Cell:
+        rows = rows[np.lexsort((self.values("run_id")[rows], self.values("split")[rows], self.values("seed")[rows]))]
+        status = self.values("status")[rows]
+        done = rows[status == "complete"]
+        problems = self._unfinished(rows, status) if len(done) < len(rows) else []
+        if not len(done):
+            return Cell(key, name, _worst(status), math.nan, None, tuple(problems), rows, done)
+        once = set(zip(self.values("seed")[done].tolist(), self.values("split")[done].tolist(), strict=True))
+        if len(once) < len(done):
+            ids = ", ".join(self.values("run_id")[done])
+            problems.append(f"runs with other settings or versions lie under one name and seed, so no number: {ids}")
+            return Cell(key, name, "mixed", math.nan, None, tuple(problems), rows, done[:0])
+        cell = Cell(key, name, "complete", nanmean(self.values("top1")[done]), None, tuple(problems), rows, done)
+        interval = None if math.isnan(cell.top1) else self._interval(cell)
+        return Cell(key, name, "complete", cell.top1, interval, cell.problems, rows, done)
+
+    def _interval(self, cell: Cell) -> Interval:
+        """Over seeds or overlapping splits where something was drawn anew for each run, otherwise over the test groups."""
+        drawn = cell.key.needs_train or cell.key.bank_control == "shuffled"
+        splits = len(set(self.values("split")[cell.done]))
+        if len(cell.done) > 1 and drawn and (splits == 1 or (cell.key.needs_train and self._sizes(cell))):
+            return self.over_runs(cell, "top1")
+        return self.over_groups(cell)
+
+    def _sizes(self, cell: Cell) -> tuple[float, float] | None:
+        """Mean numbers of videos on the training and on the test side of a learnt cell's splits; None where not recorded."""
+        pool, test = (nanmean(self.values(name)[cell.done]) for name in ("num_pool", "num_test"))
+        return (pool, test) if pool > 0 and test > 0 else None
+
+    def _unfinished(self, rows: np.ndarray, status: np.ndarray) -> list[str]:
+        """A text such as "failed (seed 1, seed 3): why" for each reason among the runs that are not complete."""
+        several = len(set(self.values("split")[rows])) > 1
+        reasons, seeds, splits = (self.values(name)[rows] for name in ("reason", "seed", "split"))
+        places: dict[tuple[str, str], list[str]] = {}
+        for state, reason, seed, split in zip(status, reasons, seeds, splits, strict=True):
+            if state != "complete":
+                place = f"seed {seed} on split {split}" if several else f"seed {seed}"
+                places.setdefault((state, reason), []).append(place)
+        found = []
+        for (state, reason), where in places.items():
+            place = "" if len(where) == len(rows) else f" ({', '.join(where)})"
+            found.append(f"{state}{place}: {reason or 'no reason was recorded'}")
+        return found
+
+
+_boards: WeakKeyDictionary[Any, Board] = WeakKeyDictionary()
+
+
+def board(results: ResultsView) -> Board:
+    """The board of some results: made once for all tables and plots of one rendering."""
+    known = _boards.get(results)
+    if known is None or known.source is not results.runs:
+        known = _boards[results] = Board(results)
+    return known
+
+
+def grouped(cells: Iterable[Cell], by: Callable[[Cell], T]) -> dict[T, list[Cell]]:
+    """Cells by a property, in order of first appearance."""
+    found: dict[T, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(by(cell), []).append(cell)
+    return found
+
+
+def nanmean(values: np.ndarray) -> float:
+    """Mean of the numbers among the values; NaN where there is none."""
+    numbers = np.asarray([value for value in values.tolist() if not _missing(value)], dtype=float)
+    return float(numbers.mean()) if len(numbers) else math.nan
 
 
 def protocol_name(protocol: str, shots: int) -> str:
@@ -79,131 +301,64 @@ def column_name(column: Sequence[object]) -> str:
     return f"{backbone} ({frames} × {views}{'' if precision == 'float32' else f', {precision}'})"
 
 
-def row_names(runs: pd.DataFrame) -> dict[tuple[Hashable, ...], str]:
-    """What each row (ROW values) is called: its label, with the bank where one label stands for several banks."""
-    rows = [tuple(row) for row in runs[ROW].drop_duplicates().itertuples(index=False)]
-    named = {row: dict(zip(ROW, row, strict=True)) for row in rows}
-    uses = Counter((r["protocol"], r["shots"], r["label"]) for r in named.values())
-    names: dict[tuple[Hashable, ...], str] = {}
-    for row, r in named.items():
-        told = [str(r["bank"]), "shuffled" if r["bank_control"] == "shuffled" else ""]
-        extra = ", ".join(part for part in told if part) or str(r["method"])
-        clash = uses[r["protocol"], r["shots"], r["label"]] > 1
-        names[row] = f"{r['label']} ({extra})" if clash else str(r["label"])
+def _normal(source: pd.DataFrame) -> pd.DataFrame:
+    """The runs with every column that the tables rely on, and no missing value in those that make a key."""
+    if source.empty:
+        return pd.DataFrame(columns=["run_id", "status", "top1"])
+    runs = source.reset_index(drop=True)
+    texts = {name: runs[name].astype(object).fillna("") if name in runs else "" for name in _TEXTS}
+    runs = runs.assign(**texts)
+    for name, usual in (("bank_control", "none"), ("precision", "float32")):  # of runs before they were told
+        runs[name] = runs[name].astype(object).fillna(usual) if name in runs else usual
+    runs["shots"] = pd.to_numeric(runs["shots"]).astype("Int64").fillna(0).astype(int)
+    for name in ("needs_train", "toy_scale"):
+        runs[name] = runs[name].astype(bool)
+    runs["top1"] = pd.to_numeric(runs["top1"]) if "top1" in runs else math.nan
+    return runs
+
+
+def _key(values: Iterable[Any]) -> Key:
+    """A key of plain Python values: it is hashed, compared and printed."""
+    return Key(*(value.item() if isinstance(value, np.generic) else value for value in values))
+
+
+def _order(key: Key, source: str, control: str) -> tuple[Hashable, ...]:
+    """Data set, protocol, shots, untrained before trained, by text source, shuffled before true, name, column."""
+    return (
+        key.dataset,
+        PROTOCOLS.index(key.protocol) if key.protocol in PROTOCOLS else len(PROTOCOLS),
+        key.protocol,
+        key.shots,
+        key.needs_train,
+        SOURCES.index(source) if source in SOURCES else len(SOURCES),
+        control == "none",
+        key.label,
+        key.bank,
+        key.column,
+        key,
+    )
+
+
+def _names(keys: Mapping[Key, object]) -> dict[Key, str]:
+    """What each row is called: its label, with the bank where one label stands for several banks of a data set."""
+    rows = {key: (*key.setting, key.method, key.label, key.bank, key.bank_control) for key in keys}
+    several = Counter(
+        (key.dataset, *key.setting, key.label) for key in {(k.dataset, rows[k]): k for k in keys}.values()
+    )
+    names: dict[Key, str] = {}
+    for key in keys:
+        told = [key.bank, "shuffled" if key.bank_control == "shuffled" else ""]
+        extra = ", ".join(part for part in told if part) or key.method
+        clash = several[key.dataset, *key.setting, key.label] > 1
+        names[key] = f"{key.label} ({extra})" if clash else key.label
     return names
 
 
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """What one cell says of its runs.
-
-    `status` is "complete" where at least one run is, otherwise "failed", "n/a" or "mixed"; `top1` in [0, 1] is the mean
-    over the complete runs; `problems` say what is not as it should be; `runs` are the complete ones.
-    """
-
-    status: str
-    top1: float
-    interval: Interval | None
-    problems: tuple[str, ...]
-    runs: pd.DataFrame
+def _worst(status: np.ndarray) -> str:
+    """What a cell without a complete run is called: the gravest of its runs' states."""
+    known = [state for state in ("failed", "damaged") if state in status]
+    return known[0] if known else "n/a"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a cell is bold, its Holm-corrected p against the best (NaN: is the best, or not testable), the test."""
-
-    bold: bool
-    p_value: float
-    test: str
-
-
-class Judge:
-    """Summaries and tests for one view of the results; reads each run's predictions once."""
-
-    def __init__(self, results: ResultsView) -> None:
-        self._results = results
-        self._units: dict[tuple[str, ...], pd.DataFrame] = {}
-
-    def summary(self, runs: pd.DataFrame) -> Summary:
-        """The runs of one cell: same data set, protocol, shots, method, bank, backbone, frames and views."""
-        done = runs[runs["status"] == "complete"]
-        problems = _unfinished(runs)
-        if done.empty:
-            status = "failed" if (runs["status"] == "failed").any() else "n/a"
-            return Summary(status, math.nan, None, tuple(problems), done)
-        if done.duplicated(["seed", "split"]).any():
-            ids = ", ".join(done["run_id"])
-            problems.append(f"runs with other settings or versions lie under one name and seed, so no number: {ids}")
-            return Summary("mixed", math.nan, None, tuple(problems), done.iloc[:0])
-        return Summary("complete", float(done["top1"].mean()), self.interval(done), tuple(problems), done)
-
-    def interval(self, runs: pd.DataFrame) -> Interval:
-        """Over seeds where several drew something anew for the same test videos, otherwise over the test groups.
-
-        Splits share test groups, so their numbers are not independent draws: replicates on several splits are pooled,
-        and the interval is over groups.
-        """
-        first = runs.iloc[0]
-        shuffled = first["bank_control"] == "shuffled"
-        if len(runs) > 1 and len(set(runs["split"])) == 1 and (first["needs_train"] or shuffled):
-            if not first["needs_train"]:
-                other = "other shuffles of the descriptions"
-            elif first["shots"]:
-                other = "other draws of shots and initialisation"
-            else:
-                other = "other initialisations"
-            return over_seeds(list(runs["top1"]), other)
-        units = self.units(runs)
-        return over_groups(units["correct"], units["group"], str(first["group_kind"]))
-
-    def units(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """One row a split and test video: its `group`, and `correct`, the mean in [0, 1] over the runs."""
-        key = tuple(runs["run_id"])
-        if key not in self._units:
-            parts = [self._results.predictions(str(r)).assign(split=s) for r, s in zip(key, runs["split"], strict=True)]
-            units = pd.concat(parts).astype({"correct": float}).groupby(["split", "video_id"], sort=False)
-            self._units[key] = units.agg(group=("group", "first"), correct=("correct", "mean"))
-        return self._units[key]
-
-    def compare(self, a: pd.DataFrame, b: pd.DataFrame) -> PairedTest:
-        """Paired test of two cells on the videos of both; exact McNemar for single runs on independent videos."""
-        both = self.units(a).join(self.units(b)["correct"].rename("correct_b"), how="inner")
-        if both.empty:
-            return PairedTest(math.nan, math.nan, math.nan, math.nan, 0, "not testable: no video in common")
-        kind = str(a.iloc[0]["group_kind"])
-        if kind == "video" and len(a) == len(b) == 1:
-            test = mcnemar_exact(both["correct"], both["correct_b"])
-        else:
-            test = paired_over_groups(both["correct"], both["correct_b"], both["group"], kind)
-        num = max(len(self.units(a)), len(self.units(b)))
-        return (
-            test if len(both) == num else replace(test, test=f"{test.test}, on the {len(both)} of {num} videos of both")
-        )
-
-    def ties(self, cells: Mapping[tuple[Hashable, ...], Summary]) -> dict[tuple[Hashable, ...], Verdict]:
-        """Which of some comparable cells are best or tied with the best; cells without a number are left out.
-
-        Tied means that the difference from the best is not significant at .05 after Holm's correction over these cells.
-        A cell that cannot be tested counts as tied only where its number is the same.
-        """
-        done = {key: cell for key, cell in cells.items() if cell.status == "complete"}
-        if not done:
-            return {}
-        best = max(done, key=lambda key: done[key].top1)
-        tests = {key: self.compare(done[best].runs, cell.runs) for key, cell in done.items() if key != best}
-        verdicts = {best: Verdict(True, math.nan, "best")}
-        for (key, test), p in zip(tests.items(), holm([test.p_value for test in tests.values()]), strict=True):
-            bold = done[key].top1 == done[best].top1 if math.isnan(p) else p >= ALPHA
-            verdicts[key] = Verdict(bold, p, test.test)
-        return verdicts
-
-
-def _unfinished(runs: pd.DataFrame) -> list[str]:
-    """A text such as "failed (seed 1, seed 3): why" for each reason among the runs that are not complete."""
-    several = len(set(runs["split"])) > 1
-    found = []
-    for (status, reason), part in runs[runs["status"] != "complete"].groupby(["status", "reason"], sort=False):
-        seeds = [f"seed {r.seed} on split {r.split}" if several else f"seed {r.seed}" for r in part.itertuples()]
-        place = "" if len(part) == len(runs) else f" ({', '.join(seeds)})"
-        found.append(f"{status}{place}: {reason or 'no reason was recorded'}")
-    return found
+def _missing(value: object) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))

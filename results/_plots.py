@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from bench.contracts import Artifact
-from results._tables import plain
+from results._tables import escape_markdown, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
@@ -47,6 +47,7 @@ _STYLE: dict[str, Any] = {
     "lines.markersize": 3.2,
     "text.parse_math": False,  # a name with dollar signs is a name
     "pdf.fonttype": 42,  # camera-ready PDFs must not hold Type 3 fonts
+    "svg.hashsalt": "kpbench",  # otherwise ids are drawn anew each time
 }
 
 
@@ -63,6 +64,21 @@ def colours(num: int) -> list[tuple[float, float, float]]:
     return [palette[i % len(palette)] for i in range(num)]
 
 
+def looks(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour, marker and dash of each label; the same labels, in whatever order, give the same looks in every figure."""
+    ordered = sorted(set(labels))
+    palette = colours(len(ordered))
+    dashes = ("-", *DASHES)
+    return {
+        label: {
+            "color": palette[i],
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": dashes[i // len(MARKERS) % len(dashes)],
+        }
+        for i, label in enumerate(ordered)
+    }
+
+
 def panels(num: int, panel_height_in: float, extra_in: float) -> tuple[Figure, list[Axes]]:
     """A figure of one column's width with `num` panels sharing axes, two a line; `extra_in` is for legend and note."""
     across = min(num, 2)
@@ -77,6 +93,13 @@ def panels(num: int, panel_height_in: float, extra_in: float) -> tuple[Figure, l
     return figure, axes[:num]
 
 
+def stacked(num: int, panel_height_in: float, extra_in: float) -> tuple[Figure, list[Axes]]:
+    """A figure of one column's width with `num` panels below each other, each with its own axes."""
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03)
+    figure = Figure(figsize=(WIDTH_IN, num * panel_height_in + extra_in), layout=layout)
+    return figure, list(np.ravel(figure.subplots(num, 1, squeeze=False)))
+
+
 def name(text: str, width: int = _NAME_WIDTH) -> str:
     """A name for a legend, an axis or a title: printable, wrapped, and never taken for a hidden label."""
     text = "\n".join(textwrap.wrap(plain(text), width)) or "(no name)"
@@ -86,6 +109,12 @@ def name(text: str, width: int = _NAME_WIDTH) -> str:
 def short(text: str) -> str:
     """A reason cut to what fits under a figure; the leaderboard has the whole of it."""
     return textwrap.shorten(plain(text), 80, placeholder=" ...").rstrip(".") if len(text) > 80 else plain(text)
+
+
+def cut(text: str, width: int) -> str:
+    """A class's name cut to what fits beside an axis, printable."""
+    text = plain(text)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def legend(figure: Figure, handles: list[Line2D]) -> None:
@@ -122,13 +151,23 @@ def _wrap_note(text: str) -> list[str]:
     return textwrap.wrap(plain(text), 86)
 
 
+def nothing(title: str, bare: Sequence[str], why: str, any_runs: bool) -> str:
+    """Markdown that says for which data sets nothing is drawn; "" where something is drawn for all."""
+    if not bare and any_runs:
+        return ""
+    text = f"{why}: {', '.join(map(plain, bare))}" if bare else "there are no runs yet"
+    return f"## {title}\n\nNothing to draw: {escape_markdown(text)}.\n"
+
+
 def artifacts(figure: Figure, file_name: str, title: str) -> Iterator[Artifact]:
-    """The figure as PNG (300 dpi) and PDF, without dates or versions inside."""
+    """The figure as PNG (300 dpi), PDF and SVG, without dates or versions inside."""
     metadata: dict[str, dict[str, None]] = {
         "png": {"Software": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "svg": {"Date": None, "Creator": None},
     }
     for form, facts in metadata.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=form, dpi=300, metadata=facts)
+        figure.set_layout_engine("none")  # everything has found its place: most of the time goes into that
         yield Artifact(f"{file_name}.{form}", buffer.getvalue(), title)

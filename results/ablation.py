@@ -1,4 +1,4 @@
-"""Does the knowledge do it? Zero-shot with class names, templates, descriptions, and the same descriptions shuffled."""
+"""One switch at a time: what each part of a method is worth, as paired differences from a reference."""
 
 from __future__ import annotations
 
@@ -8,171 +8,184 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.stats import holm
-from results import _plots, _tables
-from results._data import COLUMN, TOY_SCALE, Judge, Summary, column_name, load_runs
+from results import _notes, _plots, _tables
+from results._cells import p_text, points, shown
+from results._data import Board, Cell, board, column_name, grouped, protocol_name
+from results._switches import Ablation, Variant, ablations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bench.contracts import Artifact, ResultsView
 
-TITLE = "Knowledge ablation"
-_HEADER = ("Backbone", "Difference", "Points", "95 % interval", "p", "p (Holm)")
-_TEXT_SOURCES = ("class_names", "templates", "descriptions")
-_NAMES = {"class_names": "class names", "templates": "templates"}
+TITLE = "Ablation"
+_HEADER = ("Protocol", "Backbone", "Variant", "Switch", "Top-1", "Δ", "95 % interval of Δ", "p", "p (Holm)")
+_NUM_TEXT = 4
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
-    """`ablation-<data set>`: bars as PNG and PDF, paired differences as Markdown, CSV, LaTeX and HTML."""
-    runs = load_runs(results)
-    judge = Judge(results)
+    """`ablation-<data set>` as Markdown, CSV, LaTeX and HTML, and a figure for each method and protocol."""
+    whole = board(results)
     bare = []
-    for dataset, part in runs.groupby("dataset", sort=False):
-        rows = part[(part["protocol"] == "zero_shot") & part["text_source"].isin(_TEXT_SOURCES)]
-        if rows.empty:
-            bare.append(str(dataset))
+    for dataset, cells in grouped(whole.cells, lambda cell: cell.key.dataset).items():
+        found = ablations(whole, cells)
+        if not found:
+            bare.append(dataset)
             continue
-        cells = _summaries(rows, judge)
-        name, title = f"ablation-{_tables.slug(str(dataset))}", f"{TITLE}: {dataset}"
-        yield from _tables.artifacts(_differences(cells, rows, judge, name, title))
-        yield from _draw(cells, rows, name, title)
-    if runs.empty or bare:
-        why = f"No zero-shot runs with texts: {', '.join(bare)}." if bare else "There are no runs yet."
-        yield from _tables.artifacts(_tables.empty("ablation", TITLE, _HEADER, why))
+        yield from _tables.artifacts(_table(whole, dataset, found))
+        for (setting, method), part in grouped_ablations(found).items():
+            name = f"ablation-{_tables.slug(dataset)}-{_tables.slug(method)}{f'-k{setting[1]}' if setting[1] else ''}"
+            yield from _draw(whole, part, name, f"{TITLE}: {dataset}, {method}, {protocol_name(*setting)}")
+    if bare or not whole.cells:
+        said = (
+            f"No two runs of one method differ in one switch: {', '.join(bare)}." if bare else "There are no runs yet."
+        )
+        yield from _tables.artifacts(_tables.empty("ablation", TITLE, _HEADER, said))
 
 
-def _summaries(runs: pd.DataFrame, judge: Judge) -> dict[tuple[str, str], Summary]:
-    """(column, condition) -> its numbers; banks are told apart where there are several."""
-    several = len(set(runs["bank"]) - {""}) > 1
-    found: dict[tuple[str, str], Summary] = {}
-    for (*column, source, bank, control), part in runs.groupby(
-        [*COLUMN, "text_source", "bank", "bank_control"], sort=False
-    ):
-        condition = _NAMES.get(str(source)) or _described(str(bank) if several else "", str(control))
-        found[column_name(column), condition] = judge.summary(part)
-    return found
+def grouped_ablations(found: Sequence[Ablation]) -> dict[tuple[tuple[str, int], str], list[Ablation]]:
+    """Ablations of one protocol and method, whose backbones stand side by side in a figure."""
+    groups: dict[tuple[tuple[str, int], str], list[Ablation]] = {}
+    for one in found:
+        groups.setdefault((one.reference.key.setting, one.reference.key.method), []).append(one)
+    return groups
 
 
-def _described(bank: str, control: str) -> str:
-    told = [text for text in (bank, "shuffled" if control == "shuffled" else "") if text]
-    return f"descriptions ({', '.join(told)})" if told else "descriptions"
-
-
-def _differences(
-    cells: dict[tuple[str, str], Summary], runs: pd.DataFrame, judge: Judge, name: str, title: str
-) -> _tables.Table:
-    """Descriptions against class names, and against the same descriptions shuffled, for each backbone and bank."""
-    several = len(set(runs["bank"]) - {""}) > 1
-    banks = sorted(set(runs.loc[runs["text_source"] == "descriptions", "bank"])) or [""]
-    backbones = list(dict.fromkeys(column for column, _ in cells))
+def _table(whole: Board, dataset: str, found: Sequence[Ablation]) -> _tables.Table:
     feet = _tables.Footnotes()
-    records: list[dict[str, Any]] = []
-    for backbone in backbones:
-        for bank in banks:
-            full, shuffled = (_described(bank if several else "", control) for control in ("none", "shuffled"))
-            for other in ("class names", shuffled):
-                record = {"backbone": backbone, "difference": f"{full} − {other}"}
-                records.append(record | _test(cells.get((backbone, full)), cells.get((backbone, other)), judge))
-    frame = pd.DataFrame(records)
-    frame["p_holm"] = holm(list(frame["p_value"]))
-    blocks = [
-        tuple(_row(record, feet) for _, record in part.iterrows()) for _, part in frame.groupby("backbone", sort=False)
-    ]
-    notes = [f"{TOY_SCALE}."] if runs["toy_scale"].any() else []
+    every = [cell for one in found for cell in (one.reference, *(variant.cell for variant in one.variants))]
+    blocks = [(_reference(one.reference, feet), *(_line(variant, feet) for variant in one.variants)) for one in found]
+    title = f"{TITLE}: {_notes.dataset_title(whole, every)}"
+    notes = [*_notes.toy_scale(whole, every), *_notes.intervals(every)]
     notes.append("Each video counts with the share of its runs (seeds, shuffles, splits) that were right.")
-    if frame["p_value"].isna().all():
+    if all(math.isnan(variant.test.p_value) for one in found for variant in one.variants):
         notes.append("No difference could be tested.")
     return _tables.Table(
-        name=name,
+        name=f"ablation-{_tables.slug(dataset)}",
         title=title,
-        caption=f"{title}. Paired differences in top-1 accuracy, in percentage points, over test groups; p values "
-        "Holm-corrected over this table.",
+        caption=f"{title}. Top-1 accuracy in percent, and Δ: variant − reference in percentage points, paired on the same "
+        "test videos, with its 95 % interval; p values Holm-corrected over this table.",
         header=_HEADER,
         blocks=tuple(blocks),
-        num_text=2,
-        frame=frame,
-        notes=tuple(notes),
+        num_text=_NUM_TEXT,
+        frame=pd.DataFrame([_record(whole, one.reference, variant) for one in found for variant in one.variants]),
+        notes=tuple([*notes, *_notes.videos(whole, every), *_notes.beware(whole, every)]),
         footnotes=feet.listed(),
     )
 
 
-def _test(a: Summary | None, b: Summary | None, judge: Judge) -> dict[str, Any]:
-    """The paired test of two cells as a record; NaN with a reason where one of them has no number."""
-    nothing: dict[str, Any] = dict.fromkeys(("points", "low", "high", "p_value"), math.nan)
-    problems = [text for cell in (a, b) if cell is not None for text in cell.problems]
-    nothing |= {"num_groups": 0, "problems": "; ".join(dict.fromkeys(problems))}
-    for cell in (a, b):
-        if cell is None or cell.status != "complete":
-            return {**nothing, "test": "no run of one of the two" if cell is None else ""}
-    assert a is not None and b is not None
-    test = judge.compare(a.runs, b.runs)
-    bounds = {"points": test.difference, "low": test.low, "high": test.high, "p_value": test.p_value}
-    run_ids = " ".join([*a.runs["run_id"], *b.runs["run_id"]])
-    return {**nothing, **bounds, "num_groups": test.num_groups, "test": test.test, "run_ids": run_ids}
-
-
-def _row(record: pd.Series, feet: _tables.Footnotes) -> tuple[_tables.Cell, ...]:
-    marks = tuple(feet.mark(text) for text in (record["test"], record["problems"]) if text)
-    low, high = _points(record["low"]), _points(record["high"])
+def _begin(cell: Cell, switch: str, feet: _tables.Footnotes, marks: tuple[str, ...] = ()) -> tuple[_tables.Cell, ...]:
+    problems = tuple(feet.mark(text) for text in cell.problems)
     return (
-        _tables.Cell(record["backbone"]),
-        _tables.Cell(record["difference"], marks=marks),
-        _tables.Cell(_points(record["points"])),
-        _tables.Cell(f"{low} to {high}" if not math.isnan(record["low"]) else "—"),
-        _tables.Cell(_p(record["p_value"])),
-        _tables.Cell(_p(record["p_holm"])),
+        _tables.Cell(protocol_name(*cell.key.setting)),
+        _tables.Cell(column_name(cell.key.column)),
+        _tables.Cell(cell.name, marks=problems),
+        _tables.Cell(switch, marks=marks),
+        _tables.Cell(shown(cell)),
     )
 
 
-def _points(share: float) -> str:
-    return "—" if math.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
+def _reference(cell: Cell, feet: _tables.Footnotes) -> tuple[_tables.Cell, ...]:
+    return (*_begin(cell, "reference", feet), *(_tables.Cell("") for _ in range(4)))
 
 
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "—"
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+def _line(variant: Variant, feet: _tables.Footnotes) -> tuple[_tables.Cell, ...]:
+    test = variant.test
+    bounds = f"{points(test.low, True)} to {points(test.high, True)}" if not math.isnan(test.low) else points(math.nan)
+    switch = f"{variant.switch}: {variant.was} → {variant.value}"
+    return (
+        *_begin(variant.cell, switch, feet, (feet.mark(test.test),)),
+        _tables.Cell(points(test.difference, True)),
+        _tables.Cell(bounds),
+        _tables.Cell(p_text(test.p_value)),
+        _tables.Cell(p_text(variant.p_holm)),
+    )
 
 
-def _draw(cells: dict[tuple[str, str], Summary], runs: pd.DataFrame, file_name: str, title: str) -> Iterator[Artifact]:
-    backbones = list(dict.fromkeys(column for column, _ in cells))
-    conditions = list(dict.fromkeys(condition for _, condition in cells))
-    small = _note(cells, runs)
+def _record(whole: Board, reference: Cell, variant: Variant) -> dict[str, Any]:
+    """A line of the CSV, shares in [0, 1]."""
+    test, cell = variant.test, variant.cell
+    return {
+        **{**cell.key._asdict(), "shots": cell.key.shots or None, "variant": cell.name, "reference": reference.name},
+        **{"switch": variant.switch, "was": variant.was, "value": variant.value},
+        **{"top1": cell.top1, "top1_reference": reference.top1, "difference": test.difference},
+        **{"low": test.low, "high": test.high, "p_value": test.p_value, "p_holm": variant.p_holm},
+        **{
+            "num_groups": test.num_groups,
+            "test": test.test,
+            "problems": "; ".join([*cell.problems, *reference.problems]),
+        },
+        "run_ids": " ".join([*whole.run_ids(cell), *whole.run_ids(reference)]),
+    }
+
+
+def _draw(whole: Board, found: Sequence[Ablation], file_name: str, title: str) -> Iterator[Artifact]:
+    """Bars with the differences beside them, or a curve where the only switch is a number; one panel a backbone."""
+    rows = list(dict.fromkeys(cell.name for one in found for cell in _ordered(one)))
+    labels = [_plots.name(label, 20) for label in _without_shared_beginning(rows)]
+    height = 0.45 + 0.19 * max(len(rows), 0.65 * sum(label.count("\n") + 1 for label in labels))
+    small = _note(whole, found)
     with _plots.style():
-        palette = _plots.colours(len(conditions))
-        height = 0.45 + 0.19 * len(conditions)
-        figure, axes = _plots.panels(len(backbones), height, 0.1 + _plots.note_height_in(small))
-        for ax, backbone in zip(axes, backbones, strict=True):
-            of_backbone = runs[[column_name(c) == backbone for c in runs[COLUMN].itertuples(index=False)]]
-            for place, condition in enumerate(conditions):
-                cell = cells.get((backbone, condition))
+        palette = _plots.colours(len(rows))
+        figure, axes = _plots.panels(len(found), height, 0.1 + _plots.note_height_in(small))
+        for ax, one in zip(axes, found, strict=True):
+            told = {variant.cell.name: variant for variant in one.variants}
+            cells = {cell.name: cell for cell in _ordered(one)}
+            for place, row in enumerate(rows):
+                cell = cells.get(row)
                 if cell is None or cell.interval is None:
                     ax.text(50, place, "no run" if cell is None else cell.status, ha="center", va="center", fontsize=6)
                     continue
-                half = np.nan_to_num(100 * cell.interval.half_width)
+                half = float(np.nan_to_num(100 * cell.half_width))
                 ax.barh(place, 100 * cell.top1, height=0.7, color=palette[place], linewidth=0)
                 ax.errorbar(100 * cell.top1, place, xerr=half, color="0.15", elinewidth=0.8, capsize=1.5, capthick=0.8)
-            for count in of_backbone["num_classes"].dropna().unique():
+                if row in told:
+                    _delta(ax, place, 100 * cell.top1 + half, told[row])
+            for count in whole.distinct("num_classes", list(cells.values())):
                 ax.axvline(100 / count, color="black", linestyle=":", linewidth=0.9)
-            ax.set_title(_plots.name(backbone, 22))
+            ax.set_title(_plots.name(column_name(one.reference.key.column), 26))
             ax.set_xlim(0, 100)
             ax.set_xticks([0, 25, 50, 75], ["0", "25", "50", "75"])  # 100 would touch the next panel's 0
             ax.grid(visible=False, axis="y")
-            ax.set_yticks(range(len(conditions)), [_plots.name(c, 20) for c in conditions])
-            ax.set_ylim(len(conditions) - 0.4, -0.6)
+            ax.set_yticks(range(len(rows)), labels)
+            ax.set_ylim(len(rows) - 0.4, -0.6)
         for ax in axes[-2:]:
             ax.set_xlabel("top-1 (%)")
         _plots.note(figure, small)
         yield from _plots.artifacts(figure, file_name, title)
 
 
-def _note(cells: dict[tuple[str, str], Summary], runs: pd.DataFrame) -> str:
-    overs = dict.fromkeys(cell.interval.over for cell in cells.values() if cell.interval is not None)
+def _without_shared_beginning(names: Sequence[str]) -> list[str]:
+    """The names without the words up to a comma that all of them begin with: the title tells those."""
+    start, comma, _ = names[0].partition(", ")
+    shared = start + comma
+    return (
+        [name.removeprefix(shared) for name in names]
+        if comma and all(n.startswith(shared) for n in names)
+        else list(names)
+    )
+
+
+def _delta(ax: Any, place: int, end: float, variant: Variant) -> None:
+    """The difference from the reference, beside its bar or, where that ends too far right, inside it."""
+    text = points(variant.test.difference, True) + ("*" if variant.p_holm < 0.05 else "")
+    inside = end > 70
+    colour = {"color": "white", "fontweight": "bold"} if inside else {"color": "0.15"}
+    ax.text(2 if inside else end + 2, place, text, va="center", ha="left", fontsize=5.5, **colour)
+
+
+def _ordered(one: Ablation) -> list[Cell]:
+    return [one.reference, *(variant.cell for variant in one.variants)]
+
+
+def _note(whole: Board, found: Sequence[Ablation]) -> str:
+    cells = [cell for one in found for cell in _ordered(one)]
+    overs = dict.fromkeys(cell.interval.over for cell in cells if cell.interval is not None)
     told = [f"Whiskers: 95 % intervals over {'; over '.join(overs)}."] if overs else ["No run is complete."]
-    told.append("Dotted: chance.")
-    for (backbone, condition), cell in cells.items():
-        told += [f"{backbone}, {condition}: {_plots.short(problem)}." for problem in cell.problems]
-    if runs["toy_scale"].any():
-        told.append(f"{TOY_SCALE[0].upper()}{TOY_SCALE[1:]}.")
+    told.append(
+        "First bar: the reference; numbers: difference from it in points, paired (*: p < .05 after Holm). Dotted: chance."
+    )
+    for cell in cells:
+        told += [f"{cell.key.backbone}, {cell.name}: {_plots.short(problem)}." for problem in cell.problems]
+    told += [f"{note[0].upper()}{note[1:]}" for note in _notes.toy_scale(whole, cells)]
     return " ".join(told)

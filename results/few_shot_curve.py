@@ -9,10 +9,10 @@ from matplotlib.lines import Line2D
 
 from bench.contracts import Artifact
 from results import _plots, _tables
-from results._data import COLUMN, ROW, TOY_SCALE, Judge, column_name, load_runs, protocol_name, row_names
+from results._data import TOY_SCALE, Board, Cell, board, column_name, grouped, protocol_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
 
@@ -23,45 +23,45 @@ TITLE = "Few-shot curve"
 
 def render(results: ResultsView) -> Iterator[Artifact]:
     """`few-shot-<data set>` as PNG, PDF and CSV; data sets without few-shot runs are named in `few-shot.md`."""
-    runs = load_runs(results)
-    judge = Judge(results)
+    whole = board(results)
     bare = []
-    for dataset, part in runs.groupby("dataset", sort=False):
-        frame = _points(part, judge)
-        if not (frame["shots"] > 0).any():
-            bare.append(str(dataset))
+    for dataset, cells in grouped(whole.cells, lambda cell: cell.key.dataset).items():
+        drawn = [cell for cell in cells if cell.key.protocol in ("few_shot", "zero_shot")]
+        if not any(cell.key.shots for cell in drawn):
+            bare.append(dataset)
             continue
-        file_name = f"few-shot-{_tables.slug(str(dataset))}"
-        yield from _draw(frame, part, file_name, f"{TITLE}: {dataset}")
+        frame, file_name = _points(whole, drawn), f"few-shot-{_tables.slug(dataset)}"
+        yield from _draw(whole, frame, drawn, file_name, f"{TITLE}: {dataset}")
         yield Artifact(f"{file_name}.csv", frame.to_csv(index=False, lineterminator="\n"), f"{TITLE}: {dataset}")
-    if runs.empty or bare:
+    if bare or not whole.cells:
         why = f"no few-shot runs: {', '.join(bare)}" if bare else "there are no runs yet"
         yield Artifact("few-shot.md", f"## {TITLE}\n\nNothing to draw: {_tables.escape_markdown(why)}.\n", TITLE)
 
 
-def _points(runs: pd.DataFrame, judge: Judge) -> pd.DataFrame:
+def _points(whole: Board, cells: Sequence[Cell]) -> pd.DataFrame:
     """One row a point or horizontal line (shots 0), with or without a number: share in [0, 1], bounds, problems."""
-    names = row_names(runs)
-    numbers = ["status", "top1", "low", "high", "interval_over", "num_runs", "problems"]
+    numbers = ["status", "top1", "low", "high", "interval_over", "num_runs", "problems", "run_ids"]
     points: list[dict[str, Any]] = []
-    drawn = runs[(runs["shots"] > 0) | (runs["protocol"] == "zero_shot")]
-    for key, part in drawn.groupby([*COLUMN, *ROW], sort=False):
-        summary = judge.summary(part)
-        column, row = key[: len(COLUMN)], tuple(key[len(COLUMN) :])
-        point: dict[str, Any] = {"backbone": column_name(column), "shown_as": names[row]}
-        point |= {"shots": int(part["shots"].iloc[0]), "status": summary.status, "top1": summary.top1}
-        if summary.interval is not None:
-            half = summary.interval.half_width
-            point |= {"low": summary.top1 - half, "high": summary.top1 + half, "interval_over": summary.interval.over}
-        points.append({**point, "num_runs": len(summary.runs), "problems": "; ".join(summary.problems)})
+    for cell in cells:
+        point: dict[str, Any] = {
+            "backbone": column_name(cell.key.column),
+            "shown_as": cell.name,
+            "shots": cell.key.shots,
+        }
+        point |= {"status": cell.status, "top1": cell.top1}
+        if cell.interval is not None:
+            half = cell.half_width
+            point |= {"low": cell.top1 - half, "high": cell.top1 + half, "interval_over": cell.interval.over}
+        told = {"num_runs": len(cell.done), "problems": "; ".join(cell.problems)}
+        points.append({**point, **told, "run_ids": " ".join(whole.run_ids(cell))})
     return pd.DataFrame(points, columns=["backbone", "shown_as", "shots", *numbers])
 
 
-def _draw(frame: pd.DataFrame, runs: pd.DataFrame, file_name: str, title: str) -> Iterator[Artifact]:
+def _draw(whole: Board, frame: pd.DataFrame, cells: Sequence[Cell], file_name: str, title: str) -> Iterator[Artifact]:
     few = frame[frame["shots"] > 0]
     lines, levels = list(few["shown_as"].unique()), list(frame.loc[frame["shots"] == 0, "shown_as"].unique())
     backbones = sorted(few["backbone"].unique())
-    small = _note(frame[frame["backbone"].isin(backbones)], runs)
+    small = _note(frame[frame["backbone"].isin(backbones)], bool(whole.values("toy_scale")[cells[0].runs[0]]))
     without = sorted(set(frame["backbone"]) - set(backbones))
     small += f" Without few-shot runs, so not shown: {', '.join(without)}." if without else ""
     with _plots.style():
@@ -80,8 +80,8 @@ def _draw(frame: pd.DataFrame, runs: pd.DataFrame, file_name: str, title: str) -
             len(backbones), 1.55, _plots.legend_height_in(handles) + _plots.note_height_in(small)
         )
         for ax, backbone in zip(axes, backbones, strict=True):
-            of_backbone = runs[[column_name(c) == backbone for c in runs[COLUMN].itertuples(index=False)]]
-            for count in of_backbone["num_classes"].dropna().unique():
+            of_backbone = [cell for cell in cells if column_name(cell.key.column) == backbone]
+            for count in whole.distinct("num_classes", of_backbone, done=False):
                 ax.axhline(100 / count, color="black", linestyle=":", linewidth=0.9)
             _panel(ax, frame[frame["backbone"] == backbone], looks)
             ax.set_title(_plots.name(backbone, 26))
@@ -118,7 +118,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> N
         ax.plot(shots, 100 * points["top1"].to_numpy(float), clip_on=False, zorder=3, **look)
 
 
-def _note(frame: pd.DataFrame, runs: pd.DataFrame) -> str:
+def _note(frame: pd.DataFrame, toy_scale: bool) -> str:
     """The small print: what the bands are, what is missing, and what the numbers do not mean."""
     few = frame[frame["shots"] > 0]
     overs = [over for over in few["interval_over"].dropna().unique() if "no interval" not in over]
@@ -131,6 +131,6 @@ def _note(frame: pd.DataFrame, runs: pd.DataFrame) -> str:
     for point in gaps.to_dict("records"):
         where = protocol_name("few_shot", point["shots"]) if point["shots"] else "zero-shot"
         told.append(f"{point['backbone']}, {point['shown_as']}, {where}: {_plots.short(point['problems'])}.")
-    if runs["toy_scale"].any():
+    if toy_scale:
         told.append(f"{TOY_SCALE[0].upper()}{TOY_SCALE[1:]}.")
     return " ".join(told)

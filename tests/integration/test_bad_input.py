@@ -13,7 +13,7 @@ from fakes import plug_in_adapter, write_classes, write_video
 from safetensors.torch import load_file, save_file
 
 import bench as kpbench
-from bench import store
+from bench import index, store
 from bench.plugins import ROOT
 from bench.specs import RunSpec
 
@@ -94,7 +94,7 @@ def test_undecodable_videos_are_recorded_rows_and_the_others_count(root, home, a
     assert "broken after 28 frames" in recorded["test/wave/corrupted.mp4"]
     assert recorded["test/wave/empty.mp4"] == "the file is empty"
     assert "Invalid data" in recorded["test/wave/text.mp4"]
-    table = (home / "report" / f"leaderboard-{root.name}.md").read_text()
+    table = (home / "report" / f"backbones-{root.name}.md").read_text()
     assert "undecodable test videos, recorded and in no score: 3" in table
 
     adapter.num_encoded = 0
@@ -290,7 +290,7 @@ def one_run(root, adapter, command):
 def test_a_run_folder_of_another_schema_is_refused(words, one_run, root, home, command):
     path = store.run_folder(home, one_run) / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 0}))
-    (home / "index.json").unlink()
+    index.path(home).unlink()
     before = {p: p.read_bytes() for p in home.glob("runs/*/*/*")}
     words = {"show": ["show", one_run], "run": [*ZERO_SHOT, "--root", root]}.get(words[0], words)
     code, out, err = command(*words)
@@ -305,7 +305,7 @@ def test_a_run_folder_of_another_schema_is_refused(words, one_run, root, home, c
 @pytest.mark.parametrize("run_id", ["../../../etc", "xyz", "0" * 12])
 def test_show_of_what_is_no_run_is_refused(run_id, command):
     code, _, err = command("show", run_id)
-    assert code == 2 and run_id in err and "python -m bench status lists" in err
+    assert code == 2 and run_id in err and "python -m bench status --runs lists" in err
 
 
 # --- weights -----------------------------------------------------------------------------------------------------

@@ -312,11 +312,11 @@ def test_lists_of_other_videos_never_share_a_table(adapter, tmp_path, home):
 
 def test_the_report_follows_the_runs(adapter, videos, home):
     kpbench.run(spec(videos))
-    page = reporting.refresh(home)
+    page = reporting.refresh(home).page
     before = page.read_text()
-    assert reporting.refresh(home).read_text() == before
+    assert reporting.refresh(home).page.read_text() == before
     kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2))
-    assert "linear probe" in reporting.refresh(home).read_text()
+    assert "linear probe" in reporting.refresh(home).page.read_text()
 
 
 def test_a_method_that_spoils_the_backbone_and_dies_spoils_no_later_run(home, videos, monkeypatch):

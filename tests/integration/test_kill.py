@@ -59,3 +59,9 @@ def test_a_second_start_of_a_complete_sweep_does_nothing(undisturbed):
     undisturbed.finish()
     assert (undisturbed.shards, undisturbed.predictions, undisturbed.encoded) == before
     assert "3 runs, 3 complete" in " ".join(undisturbed.output.split())
+
+
+def test_a_run_tells_the_command_that_was_typed_and_not_its_worker_s(undisturbed):
+    for run_id in undisturbed.complete:
+        command = store.read_record(undisturbed.home, run_id)["provenance"]["command"]
+        assert command[0].endswith("__main__.py") and command[1:4] == ["run", "--dataset", "folder"]

@@ -193,7 +193,7 @@ def test_a_method_that_raises_is_a_visible_failure_and_the_others_are_done(
     assert code == 1 and run_id in err and "no luck" in err
     code, out, err = command("show", run_id)
     assert code == 0 and "Traceback" in out and "no luck" in out
-    table = (home / "report" / f"leaderboard-{videos.name}.md").read_text()
+    table = (home / "report" / f"backbones-{videos.name}.md").read_text()
     assert "failed" in table and "no luck" in table
 
 
@@ -259,7 +259,7 @@ def test_a_method_that_cannot_run_on_a_backbone_shows_n_a_and_why(home, videos, 
     assert "zero_shot needs text, which fake does not have" in out and "coop needs prompts, text" in out
     by_method = kpbench.results().drop_duplicates("run_id").set_index("method")["status"].to_dict()
     assert by_method == {"zero_shot": "n/a", "coop": "n/a", "linear_probe": "complete"}
-    table = (home / "report" / f"leaderboard-{videos.name}.md").read_text()
+    table = (home / "report" / f"backbones-{videos.name}.md").read_text()
     assert "n/a" in table and "which fake does not have" in table
     code, out, _ = command("status")
     assert code == 0
@@ -282,18 +282,18 @@ def test_dry_run_prints_the_plan_and_starts_nothing(home, adapter, videos, comma
     assert adapter.num_encoded == 0 and not (home / "runs").exists() and not (home / "report").exists()
 
 
-def test_show_prints_the_record_as_json_and_the_scores(home, adapter, videos, command, capsys, monkeypatch):
-    kpbench.run(spec_of(videos))
+def test_show_tells_a_run_and_gives_its_record_as_json(home, adapter, videos, command, capsys):
+    scores = kpbench.run(spec_of(videos))
     run_id = kpbench.results()["run_id"].iloc[0]
-    from bench.cli import show
+    from bench.cli.records import show
 
     capsys.readouterr()
-    show(run_id)
-    out = capsys.readouterr().out
-    record, end = json.JSONDecoder().raw_decode(out)
+    show(run_id, as_json=True)
+    record = json.loads(capsys.readouterr().out)
     assert record["run_id"] == run_id and record["spec"]["root"] == str(videos)
-    assert {"git", "python", "versions", "host"} <= set(record["provenance"])
-    assert out[end:].split()[0] == "metric,value,num_videos"
+    assert {"git", "python", "versions", "host"} <= set(record["provenance"]) and record["scores"] == scores
+    code, out, _ = command("show", run_id[:5])
+    assert code == 0 and f"run {run_id}: complete" in out and f"root {videos}" in out and "predictions.npz: " in out
 
 
 def test_without_a_root_the_folder_data_set_asks_for_one(home, adapter, command):

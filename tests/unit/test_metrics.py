@@ -86,3 +86,58 @@ def test_scores_stay_in_their_range():
 def test_bad_input_says_what_is_wrong(logits, labels, said):
     with pytest.raises(BenchError, match=said):
         compute(logits.astype(np.float32), labels)
+
+
+def test_base_and_novel_are_told_apart_among_their_own_classes():
+    no = -np.inf
+    logits = np.array(
+        [[2, 1, no, no], [2, 1, no, no], [no, no, 1, 2], [no, no, 2, 1], [no, no, 1, 2], [no, no, 2, 1]],
+        dtype=np.float32,
+    )
+    labels, parts = np.array([0, 1, 3, 3, 3, 3]), ["base"] * 2 + ["novel"] * 4
+    scores = compute(logits, labels, parts)
+    assert (scores["base_top1"], scores["novel_top1"]) == (0.5, 0.5)
+    labels = np.array([0, 1, 3, 2, 3, 3])
+    scores = compute(logits, labels, parts)
+    assert (scores["base_top1"], scores["novel_top1"]) == (0.5, 0.75)
+    assert scores["harmonic_mean"] == pytest.approx(2 * 0.5 * 0.75 / 1.25)
+    assert scores["top1"] == pytest.approx(4 / 6)
+    softmaxed = np.exp(2) / (np.exp(1) + np.exp(2))
+    assert scores["nll"] == pytest.approx(-(4 * np.log(softmaxed) + 2 * np.log(1 - softmaxed)) / 6, rel=1e-6)
+    assert "top5" not in scores
+
+
+def test_nothing_right_in_one_part_makes_the_harmonic_mean_nothing():
+    logits = np.where(np.eye(2, dtype=bool)[[0, 0, 1, 1]].repeat(2, axis=1), [1, 2, 1, 2], -np.inf).astype(np.float32)
+    scores = compute(logits, np.array([0, 0, 3, 3]), ["base", "base", "novel", "novel"])
+    assert (scores["base_top1"], scores["novel_top1"], scores["harmonic_mean"]) == (0, 1, 0)
+
+
+def test_top5_where_each_part_has_more_than_five_classes():
+    logits = np.where(np.eye(2, dtype=bool)[[0, 1]].repeat(6, axis=1), np.arange(12), -np.inf).astype(np.float32)
+    scores = compute(logits, np.array([0, 6]), ["base", "novel"])
+    assert scores["top5"] == 0
+    assert compute(logits, np.array([1, 7]), ["base", "novel"])["top5"] == 1
+
+
+@pytest.mark.parametrize(
+    "logits, labels, parts, says",
+    [
+        ([[1, 2, -np.inf, -np.inf]] * 2, [0, 1], ["base", "base"], "both have videos"),
+        ([[1, 2, -np.inf, -np.inf]] * 2, [0, 1], ["base", "new"], "base or novel"),
+        ([[1, 2, -np.inf, -np.inf]] * 2, [0, 1], ["base"], "both have videos"),
+        ([[1, 2, 3], [-np.inf, 2, 3]], [0, 1], ["base", "novel"], "same classes"),
+        ([[1, -np.inf], [-np.inf, 1]], [0, 0], ["base", "novel"], "own class"),
+        ([[1, -np.inf, -np.inf], [-np.inf, 1, np.nan]], [0, 1], ["base", "novel"], "NaN or infinite"),
+        (
+            [[1, 1, -np.inf], [1, -np.inf, -np.inf], [-np.inf, -np.inf, 1]],
+            [0, 0, 2],
+            ["base"] * 2 + ["novel"],
+            "NaN or",
+        ),
+        ([[1, -np.inf], [1, 2]], [0, 0], None, "NaN or infinite"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(logits, labels, parts, says):
+    with pytest.raises(BenchError, match=says):
+        compute(np.array(logits, dtype=np.float32), np.array(labels), parts)

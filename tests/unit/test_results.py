@@ -1,5 +1,6 @@
 import html.parser
 import io
+import json
 import math
 import re
 import shutil
@@ -9,12 +10,15 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from fake_results import COOP, KNOWING, FakeResults
 from markdown_it import MarkdownIt
 
 from bench import _page
 from bench.contracts import Artifact
 from bench.plugins import ROOT
-from results import _data, _tables, ablation, few_shot_curve, leaderboard
+from bench.stats import holm
+from results import _data, _switches, _tables, ablation, backbones, few_shot_curve
+from results._units import group_differences
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -30,54 +34,6 @@ NASTY = [
 ]
 
 
-class FakeResults:
-    """Runs whose videos are right as asked for: `right` is a share for each of the groups."""
-
-    def __init__(self):
-        self.rows, self.tables = [], {}
-
-    def add(self, right=(0.5, 0.5, 0.5), status="complete", reason="", per_group=10, **facts):
-        run_id = f"{len(self.tables) + len(self.rows):012x}"
-        total = per_group * len(right)
-        base = {
-            **{"dataset": "toy", "backbone": "clip-tiny", "family": "clip", "toy_scale": True, "pretraining": "sticks"},
-            **{"method": "zero_shot", "label": "zero-shot, class names", "needs_train": False, "trainable": "none"},
-            **{"protocol": "zero_shot", "shots": pd.NA, "split": "test", "seed": 1, "text_source": "class_names"},
-            **{
-                "bank": "",
-                "bank_control": "none",
-                "num_frames": 8,
-                "num_views": 1,
-                "precision": "float32",
-                "tuning_trials": 0,
-                "selection": "",
-            },
-            **{"num_classes": 10, "num_test": total, "num_failed": 0, "num_groups": len(right), "seconds": 1.0},
-            **{"selection": "", "group_kind": "subject", **facts, "run_id": run_id, "status": status, "reason": reason},
-        }
-        if status != "complete":
-            self.rows.append({**base, "metric": None, "value": None})
-            return run_id
-        correct = np.concatenate([np.arange(per_group) < round(share * per_group) for share in right])
-        groups = np.repeat([f"s{i}" for i in range(len(right))], per_group)
-        frame = pd.DataFrame({"video_id": [f"v{i}" for i in range(total)], "group": groups, "label": 0})
-        self.tables[run_id] = frame.assign(predicted=1 - correct.astype(int), correct=correct)
-        for metric, value in {"top1": correct.mean(), "nll": 1.0}.items():
-            self.rows.append({**base, "metric": metric, "value": value})
-        return run_id
-
-    @property
-    def scores(self):
-        frame = pd.DataFrame(self.rows)
-        return frame.astype({"shots": "Int64"}) if self.rows else frame
-
-    def predictions(self, run_id):
-        return self.tables[run_id]
-
-
-FEW = {"protocol": "few_shot", "shots": 4, "needs_train": True, "trainable": "prompt", "selection": "last step"}
-COOP = {**FEW, "method": "coop", "label": "CoOp", "text_source": ""}
-KNOWING = {"text_source": "descriptions", "bank": "toy", "label": "descriptions"}
 SHUFFLED = {**KNOWING, "bank_control": "shuffled", "label": "shuffled"}
 
 
@@ -87,7 +43,7 @@ def cells(table):
 
 
 def only(results):
-    (table,) = leaderboard.tables(results)
+    (table,) = backbones.tables(results)
     return table
 
 
@@ -96,7 +52,6 @@ def test_number_formats_stand_in_columns_of_their_own():
     for precision, share in (("float32", 0.5), ("bf16", 0.4), ("bf16+compile", 0.3)):
         results.add([share] * 3, precision=precision)
     results.rows[0].pop("precision")  # a run from before the column was kept
-    results.rows[1].pop("precision")
     table = only(results)
     heads = table.header[3:]
     assert sorted(heads) == ["clip-tiny (8 × 1)", "clip-tiny (8 × 1, bf16)", "clip-tiny (8 × 1, bf16+compile)"]
@@ -115,20 +70,75 @@ def test_a_run_over_groups_and_seeds_over_seeds():
     assert cells(table)["few-shot, K = 4", "CoOp"] == [f"50.0 ± {width} (3)"]
     assert cells(table)["—", "chance (100 / C)"] == ["10.0"]
     notes = "\n".join([*table.notes, *(text for _, text in table.footnotes)])
-    for said in ("3 subjects: other subjects", "3 seeds: other draws of shots", _data.TOY_SCALE, leaderboard.TOY_NAMES):
+    for said in ("3 subjects: other subjects", "3 seeds: other draws of shots", _data.TOY_SCALE, backbones.TOY_NAMES):
         assert said in notes
     assert "selection: last step; tuning trials: 0" in notes
     assert "undecodable test videos, recorded and in no score: 0" in notes
 
 
-def test_replicates_on_overlapping_splits_are_pooled_by_group():
+SPLITS = (("1", [0.2, 0.4, 0.6]), ("2", [0.4, 0.6, 0.8]))
+
+
+def test_learnt_replicates_on_overlapping_splits_have_a_corrected_interval():
     results = FakeResults()
-    for split, shares in (("1", [0.2, 0.4, 0.6]), ("2", [0.4, 0.6, 0.8])):
-        results.add(shares, seed=int(split), split=split, **COOP)
-    frame = only(results).frame
-    over = frame["interval_over"].dropna().item()
-    assert over == "3 subjects: other subjects (t, 2 degrees of freedom)"
-    assert frame["interval_mean"].dropna().item() == pytest.approx(0.5)
+    for split, shares in SPLITS:
+        results.add(shares, seed=int(split), split=split, num_pool=60, **COOP)
+    row = only(results).frame.dropna(subset=["interval_over"]).iloc[0]
+    assert row["interval_over"].startswith("2 overlapping splits: other splits, draws of shots")
+    # means .4 and .6: variance .02, times 1/2 + 30/60 (Nadeau-Bengio); t(.975, 1) = 12.7062
+    assert row["high"] - row["top1"] == pytest.approx(12.7062 * math.sqrt(0.02 * (1 / 2 + 30 / 60)), rel=1e-5)
+    groups = np.array([0.3, 0.5, 0.7])
+    assert row["high_over_groups"] == pytest.approx(0.5 + 4.302653 * groups.std(ddof=1) / math.sqrt(3), rel=1e-5)
+
+
+def test_replicates_on_splits_of_unknown_size_and_unlearnt_ones_are_pooled_by_group():
+    for facts in (COOP, {}):
+        results = FakeResults()
+        for split, shares in SPLITS:
+            results.add(shares, seed=int(split), split=split, **facts)
+        frame = only(results).frame
+        assert frame["interval_over"].dropna().item() == "3 subjects: other subjects (t, 2 degrees of freedom)"
+        assert frame["interval_mean"].dropna().item() == pytest.approx(0.5)
+
+
+def test_learnt_cells_on_overlapping_splits_are_compared_by_the_corrected_test():
+    from bench.stats import paired_over_splits
+
+    results = FakeResults()
+    for label, gain in (("a", 0.2), ("b", 0.0)):
+        for split, shares in SPLITS:
+            more = gain + (0.1 if gain and split == "1" else 0.0)
+            results.add(
+                [s + more for s in shares], seed=int(split), split=split, num_pool=60, **{**COOP, "label": label}
+            )
+    whole = _data.board(results)
+    test = whole.compare(*whole.cells)
+    assert test == paired_over_splits([0.3, 0.2], 60, 30)
+    assert test.test.startswith("Nadeau-Bengio over 2 overlapping splits")
+
+
+def test_videos_that_only_one_of_two_cells_decoded_are_left_out_of_their_test():
+    results = FakeResults()
+    results.add([0.8, 0.9, 0.7], label="a")
+    results.add([0.5, 0.5], label="b")  # the third subject's videos could not be decoded
+    whole = _data.board(results)
+    a, b = whole.cells
+    test = whole.compare(a, b)
+    assert test.difference == pytest.approx((0.3 + 0.4) / 2)
+    assert test.test.endswith(", on the 20 of 30 videos of both")
+    assert whole.compare(b, a).difference == pytest.approx(-test.difference)
+
+
+def test_seeds_of_one_split_that_saw_different_videos_count_where_they_saw_them():
+    results = FakeResults()
+    results.add([1.0, 0.5, 0.0], seed=1, **COOP)
+    results.add([0.0, 0.5], seed=2, **COOP)
+    whole = _data.board(results)
+    (units,) = whole.units(whole.cells[0])
+    assert len(units.correct) == 30
+    groups, by_split, num, most = group_differences((units,), None)
+    assert groups == pytest.approx([0.5, 0.5, 0.0])
+    assert (num, most, by_split) == (30, 30, [pytest.approx(1 / 3)])
 
 
 def test_bold_is_the_best_and_what_no_test_tells_from_it():
@@ -200,7 +210,7 @@ def test_the_csv_leads_back_to_the_runs_and_holds_shares():
     assert float(row["nll"]) == 1.0
 
 
-@pytest.mark.parametrize("render", [leaderboard.render, few_shot_curve.render, ablation.render])
+@pytest.mark.parametrize("render", [backbones.render, few_shot_curve.render, ablation.render])
 def test_no_run_and_no_complete_run_render_and_say_so(render):
     texts = [a.content for a in render(FakeResults()) if a.name.endswith(".md")]
     assert len(texts) == 1
@@ -219,12 +229,13 @@ def test_figures_are_the_same_bytes_each_time_and_data_sets_without_points_are_n
     results.add(dataset="bare")
     first, second = list(few_shot_curve.render(results)), list(few_shot_curve.render(results))
     assert first == second
-    assert [a.name for a in first] == ["few-shot-toy.png", "few-shot-toy.pdf", "few-shot-toy.csv", "few-shot.md"]
+    names = [*(f"few-shot-toy.{form}" for form in ("png", "pdf", "svg", "csv")), "few-shot.md"]
+    assert [a.name for a in first] == names
     assert "bare" in first[-1].content
     assert list(ablation.render(results)) == list(ablation.render(results))
 
 
-def test_ablation_tests_descriptions_against_names_and_against_their_own_shuffles():
+def test_ablation_takes_the_variant_with_the_most_neighbours_for_its_reference():
     results = FakeResults()
     results.add([0.1, 0.2, 0.1, 0.2])
     results.add([0.8, 0.8, 0.7, 0.8], **KNOWING)
@@ -232,14 +243,43 @@ def test_ablation_tests_descriptions_against_names_and_against_their_own_shuffle
         results.add([0.1, 0.1, 0.2, 0.1], seed=seed, **SHUFFLED)
     results.add([0.8, 0.8, 0.7, 0.8], backbone="other", **KNOWING)
     found = {a.name: a.content for a in ablation.render(results)}
-    assert set(found) == {f"ablation-toy.{form}" for form in ("md", "csv", "tex", "html", "png", "pdf")}
-    frame = pd.read_csv(io.StringIO(found["ablation-toy.csv"]))
-    assert list(frame["difference"][:2]) == ["descriptions − class names", "descriptions − descriptions (shuffled)"]
-    assert frame["points"][0] == pytest.approx(0.625)
-    assert frame["points"][1] == pytest.approx(0.65)
-    assert frame["p_holm"][0] == pytest.approx(2 * frame["p_value"][[0, 1]].min(), rel=1) and frame["p_holm"][0] < 0.05
-    assert frame["p_value"][2:].isna().all()
-    assert "no run of one of the two" in found["ablation-toy.md"]
+    pictures = {f"ablation-toy-zero_shot.{form}" for form in ("png", "pdf")}
+    tables = {f"ablation-toy.{form}" for form in ("md", "csv", "tex", "html")}
+    assert tables | pictures <= set(found) <= tables | pictures | {"ablation-toy-zero_shot.svg"}
+    frame = pd.read_csv(io.StringIO(found["ablation-toy.csv"])).set_index("switch")
+    assert set(frame.index) == {"text", "control"} and set(frame["reference"]) == {"descriptions"}
+    assert frame["difference"]["text"] == pytest.approx(-0.625)
+    assert frame["difference"]["control"] == pytest.approx(-0.65)
+    assert frame["p_holm"].max() < 0.05
+    assert set(frame["backbone"]) == {"clip-tiny"}  # one variant alone is no ablation
+
+
+def test_ablation_finds_the_one_switch_in_the_config():
+    results = FakeResults()
+    settings = [
+        {"m": 4, "init": "random"},
+        {"m": 8, "init": "random"},
+        {"m": 4, "init": "words"},
+        {"m": 8, "init": "no"},
+    ]
+    for i, config in enumerate(settings):
+        for seed in (1, 2, 3):
+            shares = [0.5 + 0.1 * i + 0.02 * seed] * 3
+            results.add(shares, seed=seed, config=json.dumps(config), **{**COOP, "label": f"CoOp {config}"})
+    whole = _data.board(results)
+    (found,) = _switches.ablations(whole, whole.cells)
+    assert found.reference.name == f"CoOp {settings[0]}"
+    told = {(v.switch, v.was, v.value): v.test.difference for v in found.variants}
+    assert told == {("m", 4, 8): pytest.approx(0.1), ("init", "random", "words"): pytest.approx(0.2)}
+    assert [v.p_holm for v in found.variants] == pytest.approx(holm([v.test.p_value for v in found.variants]))
+
+
+def test_a_failed_variant_stays_visible_and_is_not_tested():
+    results = FakeResults()
+    results.add([0.1, 0.2, 0.1, 0.2], status="failed", reason="boom")
+    results.add([0.8, 0.8, 0.7, 0.8], **KNOWING)
+    text = next(a.content for a in ablation.render(results) if a.name == "ablation-toy.md")
+    assert "failed: boom" in text and "No difference could be tested" in text
 
 
 def nasty_table():
@@ -317,7 +357,7 @@ def test_file_names_are_safe_and_distinct():
     assert slugs[0] == "toy"
     assert len(set(slugs)) == len(names)
     for slug in slugs:
-        Artifact(f"leaderboard-{slug}.md", "")
+        Artifact(f"backbones-{slug}.md", "")
 
 
 def test_a_nasty_data_set_method_and_backbone_render_everywhere():
@@ -325,12 +365,12 @@ def test_a_nasty_data_set_method_and_backbone_render_everywhere():
     for name in NASTY[:3]:
         results.add(dataset=name, backbone=name, label=name, reason=name)
         results.add(dataset=name, backbone=name, **{**COOP, "label": name})
-    found = [a for plugin in (leaderboard, few_shot_curve, ablation) for a in plugin.render(results)]
+    found = [a for plugin in (backbones, few_shot_curve, ablation) for a in plugin.render(results)]
     assert len({a.name for a in found}) == len(found)
     page = _page.index_html(found)
     assert "<script" not in page
-    assert page.count("data:image/png;base64,") == 6
-    assert leaderboard.text(results).count("## Leaderboard") == 3
+    assert page.count("data:image/png;base64,") == 3
+    assert backbones.text(results).count("## Backbones") == 3
 
 
 def test_the_page_of_nothing_and_of_text_alone():
@@ -341,7 +381,7 @@ def test_the_page_of_nothing_and_of_text_alone():
 
 
 def test_results_do_not_import_torch():
-    code = "import sys, results.leaderboard, results.few_shot_curve, results.ablation, bench._page; print(*sys.modules)"
+    code = "import sys, results.backbones, results.few_shot_curve, results.ablation, bench._page; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "adapters", "baselines"} & set(done.stdout.split())
 
@@ -350,20 +390,18 @@ def test_a_shuffled_row_has_its_interval_over_shuffles():
     results = FakeResults()
     for seed, right in enumerate([(0.1, 0.2, 0.3), (0.3, 0.2, 0.4), (0.2, 0.1, 0.1)], start=1):
         results.add(right, seed=seed, bank_control="shuffled", text_source="descriptions", bank="toy")
-    interval = _data.Judge(results).interval(_data.load_runs(results))
+    interval = _data.board(results).cells[0].interval
     assert interval.num == 3 and "other shuffles" in interval.over
 
 
 def test_bold_marks_are_holm_corrected():
-    from bench.stats import holm
-
     results = FakeResults()
     shares = {"a": (0.9, 0.8, 0.9, 0.9), "b": (0.8, 0.8, 0.7, 0.9), "c": (0.6, 0.7, 0.5, 0.6)}
     for label, right in shares.items():
         results.add(right, label=label, method=label)
-    runs, judge = _data.load_runs(results), _data.Judge(results)
-    cells = {(label,): judge.summary(runs[runs["label"] == label]) for label in shares}
-    raw = [judge.compare(cells["a",].runs, cells[label,].runs).p_value for label in ("b", "c")]
-    verdicts = judge.ties(cells)
-    assert [verdicts[label,].p_value for label in ("b", "c")] == pytest.approx(holm(raw))
+    whole = _data.board(results)
+    a, b, c = whole.cells
+    raw = [whole.compare(a, other).p_value for other in (b, c)]
+    verdicts = whole.ties(whole.cells)
+    assert [verdicts[other.key].p_value for other in (b, c)] == pytest.approx(holm(raw))
     assert max(holm(raw)) >= max(raw) and min(holm(raw)) > min(raw)

@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from bench import _files, store
 from bench.contracts import BenchError
-from bench.store import COMPLETE, INDEX, Predictions, Results, is_complete, run_folder, write, write_failure
+from bench.store import COMPLETE, Predictions, Results, is_complete, run_folder, write, write_failure
 
 RUN, OTHER, THIRD = "0123456789ab", "0123fedcba98", "ffffffffffff"
 COLUMNS = {
@@ -249,36 +248,6 @@ def test_predictions_are_a_row_a_video(tmp_path):
     np.testing.assert_array_equal(Results(tmp_path).logits(RUN), made.logits)
 
 
-def spoil_half(path):
-    path.write_text(path.read_text()[:-40])
-
-
-def spoil_value(path):
-    path.write_text(path.read_text().replace("0.5", "0.9"))
-
-
-def spoil_schema(path):
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 0}))
-
-
-def spoil_type(path):
-    path.write_text("[1, 2]")
-
-
-def spoil_bytes(path):
-    path.write_bytes(b"\xff\xfe\x00")
-
-
-@pytest.mark.parametrize("spoil", [os.unlink, spoil_half, spoil_value, spoil_schema, spoil_type, spoil_bytes])
-def test_an_index_that_is_lost_or_spoilt_is_rebuilt_from_the_folders(spoil, tmp_path):
-    filled(tmp_path)
-    fresh = Results(tmp_path).scores
-    index = (tmp_path / INDEX).read_bytes()
-    spoil(tmp_path / INDEX)
-    pd.testing.assert_frame_equal(Results(tmp_path).scores, fresh)
-    assert (tmp_path / INDEX).read_bytes() == index
-
-
 def test_the_index_follows_runs_that_come_go_and_change(tmp_path):
     filled(tmp_path)
     assert len(Results(tmp_path).scores) == 4
@@ -288,10 +257,3 @@ def test_the_index_follows_runs_that_come_go_and_change(tmp_path):
     assert scores.set_index(["run_id", "metric"])["value"].to_dict() == {
         (RUN, "top1"): 0.5, (RUN, "nll"): 1.25, (THIRD, "top1"): 1.0, (THIRD, "nll"): 1.25,
     }  # fmt: skip
-
-
-def test_the_index_saves_the_reading_of_folders(tmp_path, monkeypatch):
-    filled(tmp_path)
-    first = Results(tmp_path).scores
-    monkeypatch.setattr(store, "_rows", None)
-    pd.testing.assert_frame_equal(Results(tmp_path).scores, first)

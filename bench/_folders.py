@@ -1,0 +1,211 @@
+"""What one run folder says, for the index: its columns, its scores, and which test videos were right. No pandas, no torch."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+import json
+import math
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.contracts import BenchError, digest
+from bench.specs import SCHEMA
+
+COMPLETE, FAILED = "COMPLETE", "FAILED.json"
+LISTS = (
+    "video_ids",
+    "groups",
+    "labels",
+    "class_names",
+    "parts",
+)  # of predictions.npz: what makes a list of test videos
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What changes when a run changes: its marker's name and time, and the time of its scores; nanoseconds, -1 for no file."""
+
+    marker: str
+    marker_ns: int
+    scores_ns: int
+
+
+@dataclass
+class Row:
+    """One run. `correct` are the bits, packed, of its test videos in the order of the list that has the digest `tested`."""
+
+    run_id: str
+    stamp: Stamp
+    status: str = "complete"
+    reason: str = ""
+    columns: dict[str, Any] = field(default_factory=dict)
+    config: str = ""
+    metrics_version: int | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    tested: str = ""
+    correct: bytes = b""
+
+
+@dataclass
+class Lists:
+    """The distinct lists of test videos met so far: digest -> (ids, groups, labels, class names, parts)."""
+
+    by_digest: dict[str, list[list[Any]]] = field(default_factory=dict)
+    by_bytes: dict[bytes, str] = field(default_factory=dict)  # sha256 of the arrays as stored -> digest
+
+
+class _DamagedError(Exception):
+    """A file of a run folder is not what was written."""
+
+
+def stamp(folder: Path | str) -> Stamp | None:
+    """The stamp of a run folder; None where there is no finished run."""
+    for marker in (COMPLETE, FAILED):
+        ns = _mtime_ns(f"{folder}/{marker}")
+        if ns != -1:
+            return Stamp(marker, ns, _mtime_ns(f"{folder}/scores.csv") if marker == COMPLETE else -1)
+    return None
+
+
+def _mtime_ns(path: str) -> int:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a hundred thousand of them
+    except OSError:
+        return -1
+    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else -1
+
+
+def read(home: Path, run_id: str, lists: Lists) -> Row | None:
+    """A run as its folder tells it; None where there is none. A run that cannot be read has the status "damaged" and says why.
+
+    Raises:
+        BenchError: a folder of another schema.
+    """
+    place = f"runs/{run_id[:2]}/{run_id}"
+    folder = home / place
+    before = stamp(folder)  # taken first: what changes while we read is read again the next time
+    if before is None:
+        return None
+    row = Row(run_id, before)
+    try:
+        _fill(row, folder, lists)
+    except _DamagedError as error:
+        if stamp(folder) != before:
+            return read(home, run_id, lists)  # it changed under our hands
+        reason = f"{place}/{error}; delete the folder {place} and start the same sweep again"
+        return Row(run_id, before, "damaged", reason, row.columns, row.config)
+    return row
+
+
+def _fill(row: Row, folder: Path, lists: Lists) -> None:
+    name = "run.json" if row.stamp.marker == COMPLETE else FAILED
+    with _whole(name):
+        record = json.loads((folder / name).read_bytes())
+        schema = record.get("schema")
+    if schema != SCHEMA:
+        raise BenchError(
+            f"{folder} is a run folder of schema {schema}, this version reads schema {SCHEMA}; "
+            "use the version that wrote it, or point BENCH_HOME elsewhere"
+        )
+    with _whole(name):
+        columns, row.config = dict(record["columns"]), _config(record)
+        status, reason = str(record.get("status", "complete")), str(record.get("reason", ""))
+        if (status == "complete") != (row.stamp.marker == COMPLETE):
+            raise ValueError(f"its status is {status}")
+        row.columns = columns
+    if row.stamp.marker == FAILED:
+        row.status, row.reason = status, reason
+        return
+    with _whole("scores.csv"):
+        row.scores, row.metrics_version, num = _scores((folder / "scores.csv").read_text())
+    with _whole("predictions.npz"):
+        row.tested, row.correct, tested = _correct(folder / "predictions.npz", lists)
+        if num is not None and num != tested:
+            raise ValueError(f"it has {tested} videos, scores.csv has {num}")
+
+
+@contextmanager
+def _whole(name: str) -> Iterator[None]:
+    """Whatever a reader makes of a spoilt file becomes one line that names it."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except FileNotFoundError as error:
+        raise _DamagedError(f"{name} is missing") from error
+    except Exception as error:
+        why = str(error).split("\n")[0][:200] or "no further word"
+        raise _DamagedError(f"{name} cannot be read ({type(error).__name__}: {why})") from error
+
+
+def _config(record: dict[str, Any]) -> str:
+    """The method's whole config as JSON text with sorted keys; "" where it was not recorded."""
+    pairs = (record.get("identity") or {}).get("config")
+    return "" if pairs is None else json.dumps(dict(pairs), sort_keys=True)
+
+
+def _scores(text: str) -> tuple[dict[str, float], int, int | None]:
+    """Metric -> value, the version of the metrics (1 where it was not recorded yet), the number of videos."""
+    rows = list(csv.DictReader(io.StringIO(text)))
+    nums = {int(r["num_videos"]) for r in rows}
+    versions = {int(r.get("metrics_version") or 1) for r in rows}
+    scores = {r["metric"]: float(r["value"]) if r["value"] else math.nan for r in rows}
+    if len(nums) > 1 or len(versions) > 1 or len(scores) < len(rows):
+        raise ValueError("its rows contradict each other")
+    return scores, versions.pop() if versions else 1, nums.pop() if nums else None
+
+
+def _correct(path: Path, lists: Lists) -> tuple[str, bytes, int]:
+    """Digest of the list of test videos, packed bits of which were right, their number."""
+    with zipfile.ZipFile(path) as archive:
+        inside = set(archive.namelist())
+        stored = [archive.read(f"{n}.npy") if n != "parts" or "parts.npy" in inside else b"" for n in LISTS]
+        logits = _array(archive.read("logits.npy"))
+    labels = _array(stored[LISTS.index("labels")])
+    if logits.ndim != 2 or labels.ndim != 1 or len(logits) != len(labels):
+        raise ValueError(f"its logits are {logits.shape}, its labels {labels.shape}")
+    key = hashlib.sha256(b"".join(len(s).to_bytes(8, "little") + s for s in stored)).digest()
+    if key not in lists.by_bytes:
+        values = [_array(s).tolist() if s else [] for s in stored]
+        ids, groups, _, names, parts = values
+        num = len(labels)
+        if len(ids) != num or len(groups) != num or len(parts) not in (0, num) or len(set(ids)) != num:
+            raise ValueError(f"{num} labels, {len(set(ids))} distinct ids, {len(groups)} groups, {len(parts)} parts")
+        if logits.shape[1] != len(names) or (num and not 0 <= labels.min() <= labels.max() < len(names)):
+            raise ValueError(f"{logits.shape[1]} logits a video, {len(names)} class names, or labels outside of them")
+        found = digest(values)
+        lists.by_digest[found] = values
+        lists.by_bytes[key] = found
+    if logits.shape[1] != len(lists.by_digest[lists.by_bytes[key]][LISTS.index("class_names")]):
+        raise ValueError(f"{logits.shape[1]} logits a video do not fit its class names")
+    right = logits.argmax(axis=1) == labels if len(labels) else np.zeros(0, bool)
+    return lists.by_bytes[key], np.packbits(right).tobytes(), len(labels)
+
+
+def _array(data: bytes) -> np.ndarray:
+    """An array from the bytes of an .npy file; never one of objects."""
+    start = 10 + int.from_bytes(data[8:10], "little")
+    if data[:8] != b"\x93NUMPY\x01\x00":
+        return np.load(io.BytesIO(data), allow_pickle=False)  # type: ignore[no-any-return]
+    shape, fortran, dtype = _header(data[:start])
+    if dtype.hasobject:
+        raise ValueError("an array of objects")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
+
+
+@functools.lru_cache(maxsize=256)  # runs of one sweep share their headers, and parsing one costs more than its array
+def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    stream = io.BytesIO(data)
+    np.lib.format.read_magic(stream)
+    return np.lib.format.read_array_header_1_0(stream)

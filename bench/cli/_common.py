@@ -1,0 +1,93 @@
+"""What the commands share: the two consoles, tables that a pipe does not cut, and the user's words as a Choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench import knowledge, plugins
+from bench.contracts import BenchError, Choice
+
+# Without markup: a reason or a class may hold square brackets.
+out = Console(highlight=False, markup=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+WIDE = 4000  # columns of a table that goes into a pipe, which has no width of its own
+
+Names = Annotated[str | None, typer.Option(help="Comma-separated names.")]
+
+
+def print_table(table: Table) -> None:
+    """On a terminal as wide as that is; into a pipe or file as wide as the table, so that nothing is wrapped or cut."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    wide = Console(width=WIDE, highlight=False, markup=False)
+    with wide.capture() as shown:
+        wide.print(table)
+    out.file.write("".join(f"{line.rstrip()}\n" for line in shown.get().splitlines()))
+
+
+def tell_errors(errors: Mapping[str, str]) -> bool:
+    """Say which tables and plots could not be rendered; whether there are any."""
+    for name, reason in errors.items():
+        err.print(f"  not rendered  {name}  {reason}")
+    return bool(errors)
+
+
+def choice_of(
+    dataset: str,
+    root: str | None,
+    options: list[str],
+    backbones: str | None = None,
+    methods: str | None = None,
+    seeds: str | None = None,
+    shots: str | None = None,
+    limit: int | None = None,
+    bank: str | None = None,
+) -> Choice:
+    """The user's words, checked: a name that nobody knows fails here, with the nearest ones."""
+    pairs = []
+    for text in options:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise BenchError(f"--option takes name=value, not {text!r}")
+        pairs.append((name, value))
+    known = plugins.names("adapters")
+    given = tuple(plugins.absolute(name) for name in split(backbones) or ())
+    chosen = given or tuple(n for n in known if n.startswith("tiny-"))
+    for name in chosen:
+        module = plugins.find("adapters", name)
+        if hasattr(module, "at_hand"):
+            module.at_hand(name)  # missing weights are found out before a data set is made
+    for name in set(split(methods) or ()) - set(plugins.names("methods")):
+        raise plugins.unknown("method", name, plugins.names("methods"))
+    if bank is not None:
+        knowledge.load(bank)
+    return Choice(
+        dataset=plugins.find("datasets", dataset).DATASET,
+        backbones=chosen,
+        methods=split(methods),
+        seeds=numbers("--seeds", seeds),
+        shots=numbers("--shots", shots),
+        root=root,
+        options=tuple(pairs),
+        limit=limit,
+        bank=bank,
+    )
+
+
+def split(text: str | None) -> tuple[str, ...] | None:
+    """A comma-separated list, each name once; None where nothing was given."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip())) if text else None
+
+
+def numbers(what: str, text: str | None) -> tuple[int, ...] | None:
+    """A comma-separated list of whole numbers. Raises BenchError on anything else, with `what` it was given for."""
+    try:
+        return tuple(int(part) for part in split(text) or ()) or None
+    except ValueError:
+        raise BenchError(f"{what} takes whole numbers such as 1,2,3, not {text!r}") from None

@@ -1,0 +1,66 @@
+"""The commands that look: list and status."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from bench import plugins
+from bench._files import bench_home
+from bench.cli._common import err, out, print_table
+
+
+def list_names(
+    kind: Annotated[str | None, typer.Option(help="adapters, methods, datasets, sweeps or results.")] = None,
+) -> None:
+    """What there is, by name. Example: python -m bench list --kind adapters"""
+    for one in [kind] if kind else list(plugins.FOLDERS):
+        table = Table("name", "what", title=one, title_justify="left", box=None, show_header=False)
+        for name in plugins.names(one):
+            table.add_row(name, _summary(one, name))
+        if one == "adapters":
+            for stem, how in plugins.open_adapters().items():
+                table.add_row(f"{stem}:...", how)
+        print_table(table)
+
+
+def _summary(kind: str, name: str) -> str:
+    module = plugins.find(kind, name)
+    if kind == "adapters":
+        return str(module.MODELS[name])
+    return (module.__doc__ or "").strip().splitlines()[0] if module.__doc__ else ""
+
+
+def status(
+    each: Annotated[bool, typer.Option("--runs", help="One line a run, with its id and top-1 in percent.")] = False,
+) -> None:
+    """Every run in $BENCH_HOME by state; exit code 1 if one failed. Example: python -m bench status --runs"""
+    import pandas as pd
+
+    from bench import store
+
+    scores = store.Results(bench_home()).scores
+    if scores.empty:
+        out.print("no runs yet; make bench starts some")
+        return
+    runs = scores.drop_duplicates("run_id")
+    if each:
+        top1 = scores[scores["metric"] == "top1"].set_index("run_id")["value"]
+        for r in runs.to_dict("records"):
+            shots = "" if pd.isna(r["shots"]) else f" K={r['shots']}"
+            setting = f"{r['protocol']}{shots} split {r['split']} seed {r['seed']}"
+            shown = f"{100 * top1[r['run_id']]:5.1f}" if r["run_id"] in top1 else f"{r['status']:>5}"
+            out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
+        return
+    table = Table("data set", "backbone", "method", "complete", "n/a", "failed", box=None)
+    for key, group in runs.groupby(["dataset", "backbone", "label"], sort=True, dropna=False):
+        counts = group["status"].value_counts()
+        table.add_row(*map(str, key), *(str(counts.get(s, 0)) for s in ("complete", "n/a", "failed")))
+    print_table(table)
+    failed = runs[runs["status"] == "failed"]
+    for run_id, reason in zip(failed["run_id"], failed["reason"], strict=True):
+        err.print(f"failed  {run_id}  {reason}")
+    if len(failed):
+        raise typer.Exit(1)

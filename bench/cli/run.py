@@ -1,0 +1,152 @@
+"""The commands that compute: run and tune."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench import _progress, plugins
+from bench._files import bench_home
+from bench.cli._common import Names, choice_of, err, out, tell_errors
+from bench.contracts import BenchError
+
+
+def run(
+    where: Annotated[str, typer.Option(help="debug (this process) or local (one worker a core).")] = "local",
+    sweep: Annotated[str, typer.Option(help="A file in sweeps/.")] = "leaderboard",
+    dataset: Annotated[str, typer.Option(help="A file in bench/datasets/.")] = "toy",
+    root: Annotated[str | None, typer.Option(help="Where the data set lies.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="name=value for the data set; may be repeated.")] = None,
+    backbones: Names = None,
+    methods: Names = None,
+    seeds: Names = None,
+    shots: Names = None,
+    bank: Annotated[
+        str | None, typer.Option(help="A knowledge bank's name or .json file, in place of the data set's own.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many videos a class and split side.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames a video, in place of each backbone's own number.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of the backbones' forward passes: float32, bf16 or fp16.")
+    ] = "float32",
+    compile: Annotated[bool, typer.Option("--compile", help="Put the backbones through torch.compile.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Workers; one a core unless given.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
+) -> None:
+    """Do a sweep: every run that is not complete yet, then the tables. Example: python -m bench run --dataset toy --seeds 1"""
+    from bench import store
+    from bench.launch import PLACES
+
+    if where not in PLACES:
+        raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
+    home = bench_home()
+    choice = choice_of(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
+    choice = dataclasses.replace(choice, num_frames=frames, precision=precision, compile=compile)
+    from bench.planning import fitting_shots, on_disk, plan
+
+    with _progress.bars() as display:
+        reporter = _progress.reporter(display)
+        choice, left_out = fitting_shots(on_disk(choice, home, reporter), home)
+        specs = list(plugins.find("sweeps", sweep).runs(choice))
+        if not specs:
+            raise BenchError(
+                f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots"
+            )
+        planned = plan(specs, home, reporter)
+    if left_out:
+        out.print(
+            f"left out: K = {', '.join(map(str, left_out))}: the videos on disk are too few for it; --shots says exactly which"
+        )
+    complete = sum(store.is_complete(home, r.run_id) for r in planned)
+    out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
+    if dry_run:
+        for r in planned:
+            state = "complete" if store.is_complete(home, r.run_id) else "to do"
+            out.print(
+                f"{r.run_id}  {state:8}  {r.spec.backbone}  {r.spec.method}  {r.spec.protocol} {r.spec.shots or ''} seed {r.spec.seed}"
+            )
+        return
+    failed = _launch(planned, home, where, workers) if complete < len(planned) else False
+    if _show_report(home, planned[0].manifest) or failed:
+        raise typer.Exit(1)
+
+
+def _launch(planned: list[Any], home: Path, where: str, workers: int | None) -> bool:
+    from bench.launch import launch
+
+    outcome = launch(planned, home, where, workers)
+    out.print(
+        f"features: {outcome.encoded} videos encoded now, {outcome.stored} were stored, {outcome.undecodable} cannot be decoded; "
+        f"runs: {outcome.complete - outcome.before} done now, {outcome.before} were complete"
+    )
+    for note in outcome.notes:
+        out.print(f"  n/a     {note.run_id}  {note.reason}")
+    for failure in outcome.failures:
+        err.print(f"  {failure.status:7} {failure.run_id}  {failure.reason}")
+    if outcome.failures:
+        err.print(
+            f"{len(outcome.failures)} runs have no result; python -m bench show RUN_ID has the traceback, logs are under {outcome.logs}"
+        )
+    return bool(outcome.failures)
+
+
+def _show_report(home: Path, manifest: str) -> bool:
+    """The report brought up to date and its first table printed; whether a part of it could not be rendered."""
+    from bench import reporting
+
+    rendered = reporting.refresh(home)
+    if "backbones" not in rendered.errors:
+        out.print(reporting.leaderboard(home, manifest))
+    out.print(f"report: {rendered.page}")
+    return tell_errors(rendered.errors)
+
+
+def tune(
+    method: Annotated[str, typer.Option(help="A file in baselines/.")],
+    trials: Annotated[int, typer.Option(help="The budget; give every method the same.")] = 10,
+    backbone: str = "tiny-clip",
+    dataset: str = "toy",
+    root: Annotated[str | None, typer.Option(help="Where the data set lies.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="name=value for the data set.")] = None,
+    shots: int = 4,
+    seed: int = 1,
+    bank: Annotated[
+        str | None, typer.Option(help="A knowledge bank's name or .json file, in place of the data set's own.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many videos a class and split side.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames a video, in place of the backbone's own number.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of the backbone's forward passes: float32, bf16 or fp16.")
+    ] = "float32",
+) -> None:
+    """Tune a method on validation data. Example: python -m bench tune --method coop --trials 8"""
+    from bench.planning import on_disk
+    from bench.specs import FrameSpec, RunSpec
+    from bench.tuning import tune as run_study
+
+    home = bench_home()
+    choice = on_disk(choice_of(dataset, root, option or [], backbone, limit=limit, bank=bank), home)
+    split = str(seed) if choice.dataset.split_per_seed else "1"
+    spec = RunSpec(
+        dataset=dataset,
+        backbone=choice.backbones[0],
+        method=method,
+        protocol="few_shot",
+        shots=shots,
+        seed=seed,
+        split=split,
+        root=choice.root,
+        dataset_options=choice.options,
+        bank=bank,
+        limit=limit,
+        frames=FrameSpec(num_frames=frames),
+        precision=precision,
+    )
+    study = run_study(spec, home, trials, seed, lambda n: out.print(f"trial {n + 1} of {trials}"))
+    best = ", ".join(f"{k}={v}" for k, v in study.best.items()) or "the defaults"
+    out.print(
+        f"study {study.study_id}: best of {study.num_trials} trials: {best}; validation top-1 {100 * study.best_score:.1f} %"
+    )

@@ -1,0 +1,232 @@
+"""From a run id back to the run: its record told in lines for people. Torch-free."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import stats, store
+from bench.contracts import BenchError
+
+ROWS = 5  # predictions shown
+MAX_LISTED = 20
+COST = (
+    "seconds",
+    "feature_ms",
+    "fit_seconds",
+    "predict_ms",
+    "peak_memory_mb",
+    "gflops",
+    "num_trainable",
+    "num_parameters",
+)
+
+
+def find(home: Path, prefix: str) -> str:
+    """The id of the finished run that begins with these characters.
+
+    Raises:
+        BenchError: not hexadecimal, no finished run, or several (they are listed).
+    """
+    if not re.fullmatch(r"[0-9a-f]{1,12}", prefix):
+        raise BenchError(
+            f"{prefix!r} is no run id; it is 12 hexadecimal characters or the first of them (python -m bench status --runs lists them)"
+        )
+    found = sorted(f.name for f in (home / "runs").glob(f"{prefix[:2]}*/{prefix}*") if _is_finished(home, f.name))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise BenchError(
+            f"there is no finished run {prefix} under {home}; python -m bench status --runs lists the runs"
+        )
+    more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+    raise BenchError(
+        f"{len(found)} runs begin with {prefix}: {', '.join(found[:MAX_LISTED])}{more}; give more characters of the one you mean"
+    )
+
+
+def _is_finished(home: Path, name: str) -> bool:
+    if not re.fullmatch(r"[0-9a-f]{12}", name):
+        return False
+    folder = store.run_folder(home, name)
+    return (folder / store.COMPLETE).is_file() or (folder / store.FAILED).is_file()
+
+
+def raw(home: Path, run_id: str) -> dict[str, Any]:
+    """The record as it lies in the folder, and of a complete run `scores` (metric -> value) beside."""
+    record = store.read_record(home, run_id)
+    return record | ({"scores": scores(home, run_id)} if store.is_complete(home, run_id) else {})
+
+
+def scores(home: Path, run_id: str) -> dict[str, float]:
+    """Metric -> value as stored, to the last digit. Raises BenchError where the file cannot be read."""
+    return {row["metric"]: float(row["value"]) for row in _scores_file(home, run_id)}
+
+
+def metrics_version(home: Path, run_id: str) -> int | None:
+    """The version of the metrics that a run was scored by; None where it was scored before they had one."""
+    rows = _scores_file(home, run_id)
+    return int(rows[0]["metrics_version"]) if rows[0].get("metrics_version") else None
+
+
+def _scores_file(home: Path, run_id: str) -> list[dict[str, str]]:
+    path = store.run_folder(home, run_id) / "scores.csv"
+    try:
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+        if not rows:
+            raise ValueError("no scores in it")
+        for row in rows:
+            float(row["value"]), int(row.get("metrics_version") or 0), row["metric"]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise BenchError(
+            f"{path} cannot be read ({error}); python -m bench rescore {run_id} writes it again"
+        ) from error
+    return rows
+
+
+def predictions(home: Path, run_id: str) -> store.Predictions:
+    """The predictions of a complete run, whole.
+
+    Raises:
+        BenchError: they are damaged, or not as many as the run's marker says.
+    """
+    folder = store.run_folder(home, run_id)
+    try:
+        found = store.read_predictions(home, run_id)
+        counts = {len(x) for x in (found.logits, found.labels, found.video_ids, found.groups)}
+        told = (folder / store.COMPLETE).read_text().split()
+    except BenchError:
+        raise
+    except Exception as error:  # a damaged archive raises whatever its readers stumble over
+        raise BenchError(f"{folder / 'predictions.npz'} is damaged ({type(error).__name__}: {error})") from error
+    if len(counts) > 1 or (told and told[0] != str(len(found.labels))):
+        raise BenchError(
+            f"{folder / 'predictions.npz'} is damaged: {' and '.join(map(str, sorted(counts)))} videos, {' '.join(told)} were written"
+        )
+    return found
+
+
+# --- show ------------------------------------------------------------------------------------------------------------
+
+
+def told(home: Path, run_id: str) -> Iterator[str]:
+    """A run, line by line: what was run, the scores with intervals, the predictions, how it came about, or why it failed."""
+    record = store.read_record(home, run_id)
+    columns, came, folder = record["columns"], record.get("provenance", {}), store.run_folder(home, run_id)
+    status = record.get("status", "complete")
+    yield f"run {run_id}: {status}"
+    shots = "" if columns.get("shots") is None else f" K={columns['shots']}"
+    yield f"  {columns.get('label', '')} on {columns.get('backbone', '')}, {columns.get('dataset', '')}, " + (
+        f"{columns.get('protocol', '')}{shots}, split {columns.get('split', '')}, seed {columns.get('seed', '')}"
+    )
+    if status != "complete":
+        yield ""
+        yield f"why: {record.get('reason') or 'no reason was recorded'}"
+        yield from (f"  {line}" for line in str(record.get("traceback", "")).rstrip().splitlines())
+    else:
+        yield from _told_numbers(home, run_id, columns)
+    yield from _section("spec", record.get("spec", {}))
+    yield from _section("config (whole)", dict(map(tuple, record.get("identity", {}).get("config", []))))
+    yield from _section("identity", {k: v for k, v in record.get("identity", {}).items() if k != "config"})
+    yield from _section("plug-in versions", columns.get("versions", {}))
+    yield from _section("backbone", record.get("backbone", {}))
+    yield from _section("cost", {k: columns[k] for k in COST if columns.get(k) is not None})
+    yield from _section("features were computed with", dict(enumerate(record.get("forward", []), start=1)))
+    yield from _section("undecodable test videos", record.get("undecodable", {}))
+    shown = ("command", "versions")
+    machine = {k: v for k, v in came.items() if k not in shown} | (
+        {"hardware": columns["hardware"]} if columns.get("hardware") else {}
+    )
+    yield from _section("machine and code", machine)
+    yield from _section("libraries", came.get("versions", {}))
+    if "command" in came:
+        yield ""
+        yield f"command: {' '.join(map(str, came['command']))}"
+    yield f"folder:  {folder}"
+    log = log_folder(home, run_id)
+    yield f"log:     {log or 'none is left under ' + str(home / 'jobs')}"
+
+
+def _told_numbers(home: Path, run_id: str, columns: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        version = metrics_version(home, run_id)
+        values = scores(home, run_id)
+    except BenchError as error:
+        yield f"scores: {error}"
+        version, values = None, {}
+    try:
+        found = predictions(home, run_id)
+    except BenchError as error:
+        found = None
+        problem = str(error)
+    yield ""
+    yield f"scores (metrics version {version or 'not recorded'})"
+    units = _per_video(found) if found is not None else {}
+    width = max((len(name) for name in values), default=0)
+    for name, value in values.items():
+        interval = ""
+        if name in units:
+            each, of = units[name]
+            found_interval = stats.over_groups(each, of, str(columns.get("group_kind") or "group"))
+            interval = f"  {found_interval.mean:.4f} [{found_interval.low:.4f}, {found_interval.high:.4f}] {found_interval.over}"
+        yield f"  {name:{width}}  {value:.4f}{interval}"
+    yield ""
+    if found is None:
+        yield f"predictions: {problem}"
+        return
+    yield (
+        f"predictions: {store.run_folder(home, run_id) / 'predictions.npz'}: {len(found.labels)} videos, "
+        f"{len(found.class_names)} classes, {len(set(found.groups))} groups, {len(found.failed)} could not be decoded"
+    )
+    best = found.logits.argmax(axis=1)
+    names = [str(name) for name in found.class_names]
+    first = pd.DataFrame(
+        {
+            "video_id": found.video_ids,
+            "group": found.groups,
+            "label": [names[i] for i in found.labels],
+            "predicted": [names[i] for i in best],
+            "logit": found.logits.max(axis=1),
+        }
+    ).head(ROWS)
+    yield from (f"  {line}" for line in first.to_string(index=False, justify="left").splitlines())
+    if len(found.labels) > ROWS:
+        yield f"  and {len(found.labels) - ROWS} more"
+
+
+def _per_video(found: store.Predictions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Metric -> its value for each video that it is over, and their groups, for the metrics that are means over videos."""
+    groups, parts = np.asarray(found.groups), np.asarray(found.parts)
+    correct = (found.logits.argmax(axis=1) == found.labels).astype(float)
+    units = {"top1": (correct, groups)}
+    for part in sorted(set(parts.tolist())):
+        units[f"{part}_top1"] = (correct[parts == part], groups[parts == part])
+    return units
+
+
+def _section(title: str, values: Mapping[Any, Any]) -> Iterator[str]:
+    if not values:
+        return
+    yield ""
+    yield title
+    width = max(len(str(key)) for key in values)
+    for key, value in values.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield f"  {key!s:{width}}  {text}"
+
+
+def log_folder(home: Path, run_id: str) -> Path | None:
+    """The workers' logs of the last launch that did this run; None where they are gone or it ran in the caller's process."""
+    for job in sorted((home / "jobs").glob("*"), reverse=True):
+        for done in (job / "done").glob("runs-*.json"):
+            if run_id in done.read_text(errors="replace"):
+                logs = job / "submitit"
+                return logs if logs.is_dir() else job
+    return None

@@ -1,0 +1,124 @@
+"""What tables of cells share: rows, ties, footnotes and lines of the CSV, however rows and columns are chosen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from results import _tables
+from results._cells import MISSING, cell_marks, record, selection, shown
+from results._data import PROTOCOLS, grouped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+    from results._data import Board, Cell, Key, Verdict
+
+TOY_NAMES = "near chance by construction: the names never occur in the pre-training captions"
+TOP1 = "Top-1 accuracy in percent: mean ± half of its 95 % interval, (n) where it is the mean of n runs."
+Row = tuple[_tables.Cell, ...]
+
+
+def row_key(cell: Cell) -> tuple[Hashable, ...]:
+    """What cells of one row share, whatever they run on."""
+    key = cell.key
+    return key.needs_train, key.method, key.label, key.bank, key.bank_control
+
+
+def by_setting(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells by protocol and shots over all data sets, in the order of the protocols."""
+
+    def rank(setting: tuple[str, int]) -> tuple[int, str, int]:
+        protocol, shots = setting
+        return PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS), protocol, shots
+
+    parts = grouped(cells, lambda cell: cell.key.setting)
+    return [parts[setting] for setting in sorted(parts, key=rank)]
+
+
+def chance(counts: Iterable[Any]) -> str:
+    """100 / C in percent, for each number of classes; a dash for none."""
+    return " / ".join(f"{100 / int(count):.1f}" for count in counts) or MISSING
+
+
+def row_marks(whole: Board, row: Sequence[Cell]) -> tuple[list[str], dict[Key, list[str]]]:
+    """Footnotes of a whole row, and of its single cells where they differ: toy names, how settings were chosen."""
+    names_only = row[0].key.protocol == "zero_shot" and whole.distinct("text_source", row, done=False) == [
+        "class_names"
+    ]
+    shared: list[str] = []
+    own: dict[Key, list[str]] = {cell.key: [] for cell in row}
+    toys = [cell for cell in row if names_only and cell.key.dataset.startswith("toy")]
+    _spread({cell.key: [TOY_NAMES] for cell in toys}, len(toys) == len(row), shared, own)
+    if row[0].key.needs_train:
+        _spread({cell.key: selection(whole, cell) for cell in row if len(cell.done)}, True, shared, own)
+    return shared, own
+
+
+def absent(whole: Board, cell: Cell, expected: set[tuple[Any, Any]]) -> list[str]:
+    """Replicates that other learnt cells to compare with have and this one has not even tried."""
+    if cell.status != "complete" or not cell.key.needs_train:
+        return []
+    missing = expected - whole.replicates([cell])
+    if not missing:
+        return []
+    return ["no run for " + ", ".join(f"seed {seed} on split {split}" for seed, split in sorted(missing, key=str))]
+
+
+class Grid:
+    """A table of cells while it is put together; bold marks rest on cells of one data set, setting and backbone column."""
+
+    def __init__(self, whole: Board, cells: Sequence[Cell]) -> None:
+        self.board, self.cells = whole, cells
+        self.feet = _tables.Footnotes()
+        self.records: list[dict[str, Any]] = []
+        self.verdicts: dict[Key, Verdict] = {}
+        for part in grouped(cells, lambda cell: (cell.key.dataset, cell.key.setting, cell.key.column)).values():
+            self.verdicts |= whole.ties(part)
+        learnt = grouped((cell for cell in cells if cell.key.needs_train), _comparable)
+        self._expected = {place: whole.replicates(part) for place, part in learnt.items()}
+
+    def rows(
+        self,
+        cells: Iterable[Cell],
+        row: Callable[[Cell], Hashable],
+        column: Callable[[Cell], Hashable],
+        columns: Sequence[Hashable],
+        head: Callable[[Cell], Sequence[str]],
+    ) -> tuple[Row, ...]:
+        """A block: one line for each `row`, its cells put under `columns`; `head` gives a line's first texts, the last is marked."""
+        lines = []
+        for part in grouped(cells, row).values():
+            shared, own = row_marks(self.board, part)
+            *before, name = head(part[0])
+            line = [*map(_tables.Cell, before), _tables.Cell(name, marks=self.marks(shared))]
+            places: Mapping[Hashable, Cell] = {column(cell): cell for cell in part}
+            line += [self.shown(places.get(place), own) for place in columns]
+            lines.append(tuple(line))
+        return tuple(lines)
+
+    def shown(self, cell: Cell | None, own: Mapping[Key, Sequence[str]]) -> _tables.Cell:
+        """One cell with its marks, and its line in the CSV."""
+        if cell is None:
+            return _tables.Cell(MISSING)
+        verdict = self.verdicts.get(cell.key)
+        self.records.append(record(self.board, cell, verdict))
+        told = [*own.get(cell.key, ()), *absent(self.board, cell, self._expected.get(_comparable(cell), set()))]
+        bold = verdict is not None and verdict.bold
+        return _tables.Cell(shown(cell), bold, self.marks(cell_marks(cell, verdict, told)))
+
+    def marks(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Letters of footnotes."""
+        return tuple(self.feet.mark(text) for text in texts)
+
+
+def _comparable(cell: Cell) -> tuple[str, tuple[str, int]]:
+    return cell.key.dataset, cell.key.setting
+
+
+def _spread(texts: Mapping[Key, list[str]], whole: bool, shared: list[str], own: dict[Key, list[str]]) -> None:
+    """Adds texts to the row where all its cells have the same, otherwise to each cell its own."""
+    if whole and len({tuple(of_cell) for of_cell in texts.values()}) == 1:
+        shared += next(iter(texts.values()))
+        return
+    for key, of_cell in texts.items():
+        own[key] += of_cell

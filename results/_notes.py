@@ -1,0 +1,111 @@
+"""The small print under a table: what the numbers are over, what was tested, on how many videos, and what to beware of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from results._data import TOY_SCALE, grouped, protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from results._data import Board, Cell, Verdict
+
+
+def of(
+    board: Board, cells: Sequence[Cell], verdicts: Iterable[Verdict] = (), within: str = "one protocol in one column"
+) -> Iterator[str]:
+    """All notes of a table of top-1 accuracies; its bold marks rest on `verdicts`, each found `within` what is comparable."""
+    yield from toy_scale(board, cells)
+    yield from intervals(cells)
+    yield from bold(verdicts, within)
+    yield from videos(board, cells)
+    yield from beware(board, cells)
+    yield pretraining(board, cells)
+
+
+def dataset_title(board: Board, cells: Sequence[Cell]) -> str:
+    """The data set's title where a run tells one, otherwise its name."""
+    return str(
+        next((title for title in board.distinct("dataset_title", cells, done=False) if title), cells[0].key.dataset)
+    )
+
+
+def toy_scale(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
+    """Names the backbones whose numbers say nothing about real models."""
+    toy = board.values("toy_scale")
+    names = sorted({cell.key.backbone for cell in cells if toy[cell.runs[0]]})
+    if names:
+        yield f"{TOY_SCALE}. They are: {', '.join(names)}."
+
+
+def intervals(cells: Sequence[Cell]) -> Iterator[str]:
+    """Which interval stands in which rows."""
+    done = [cell for cell in cells if cell.interval is not None]
+    everyone = {setting: {cell.name for cell in part} for setting, part in grouped(done, _setting).items()}
+    for over, part in grouped(done, lambda cell: cell.interval.over if cell.interval else "").items():
+        where = []
+        for setting, of_setting in grouped(part, _setting).items():
+            names = list(dict.fromkeys(cell.name for cell in of_setting))
+            whole = set(names) == everyone[setting]
+            where.append(protocol_name(*setting) + ("" if whole else f" ({' / '.join(names)})"))
+        yield f"± over {over}. In: {'; '.join(where)}."
+    gap = max((abs(cell.interval.mean - cell.top1) for cell in done if cell.interval), default=0.0)
+    if gap > 0.0005:
+        yield (
+            "Groups differ in size: ± belongs to the mean of group means, which is up to "
+            f"{100 * gap:.1f} points from the accuracy over videos that is shown."
+        )
+
+
+def bold(verdicts: Iterable[Verdict], within: str) -> Iterator[str]:
+    """What bold means, and by which tests."""
+    tests = {verdict.test for verdict in verdicts}
+    if not tests:
+        return
+    kinds = sorted({test.split(",")[0] for test in tests} - {"best"})
+    how = f"; tests: {'; '.join(kinds)}" if kinds else ""
+    yield (
+        f"Bold: the best of {within}, and what is tied with it: a paired test finds no "
+        f"difference at .05, Holm-corrected over the rows that the best is compared with{how}."
+    )
+
+
+def videos(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
+    """How many videos and groups the numbers rest on, and how many videos could not be decoded."""
+    groups = "/".join(map(str, board.distinct("group_kind", cells, done=False)))
+    yield (
+        f"Test videos a complete run: {span(board.distinct('num_test', cells))}; groups ({groups}): "
+        f"{span(board.distinct('num_groups', cells))}; undecodable test videos, recorded and in no score: "
+        f"{span(board.distinct('num_failed', cells))}."
+    )
+
+
+def beware(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
+    """Leaks, unknown groups, and runs that were scored by other versions of the metrics."""
+    if board.distinct("group_kind", cells, done=False) == ["video"]:
+        yield "No subjects or sources are known: clips of one source may stand on both sides, and numbers may be too high."
+    if leaked := int(max(board.distinct("num_leaked", cells), default=0)):
+        yield f"Leak: up to {leaked} test videos of a run have the same content as one of its training or validation videos."
+    scored = board.distinct("metrics_version", cells)
+    if len(scored) > 1:
+        said = " and ".join(str(int(version)) for version in scored)
+        yield f"Runs here were scored by versions {said} of the metrics; python -m bench rescore makes them one."
+
+
+def pretraining(board: Board, cells: Sequence[Cell]) -> str:
+    """What each backbone was trained on before."""
+    known = {(cell.key.backbone, board.values("pretraining")[cell.runs[0]]) for cell in cells}
+    return "Pre-training: " + "; ".join(f"{backbone}: {data}" for backbone, data in sorted(known, key=str)) + "."
+
+
+def span(values: Sequence[Any]) -> str:
+    """From sorted values "220" or "36 to 220"."""
+    if not values:
+        return "not recorded"
+    least, most = int(values[0]), int(values[-1])
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _setting(cell: Cell) -> tuple[str, int]:
+    return cell.key.setting

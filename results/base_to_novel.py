@@ -1,0 +1,173 @@
+"""Base-to-novel: what is learnt on base classes, on new videos of them and on classes never seen; and the harmonic mean."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.stats import ALPHA, Interval, PairedTest, holm, paired_over_group_means, paired_over_splits
+from results import _grid, _notes, _tables
+from results._cells import MISSING, points, record
+from results._data import Board, Cell, board, column_name, grouped, protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bench.contracts import Artifact, ResultsView
+
+TITLE = "Base-to-novel"
+METRICS = {"base_top1": "Base", "novel_top1": "Novel", "harmonic_mean": "Harmonic mean"}
+_HEADER = ("Protocol", "Backbone", "Method")
+
+
+class _Number(NamedTuple):
+    """A metric of a cell: the value of each (seed, split), and its mean with interval."""
+
+    cell: Cell
+    values: dict[tuple[Any, Any], float]
+    interval: Interval
+
+
+def render(results: ResultsView) -> Iterator[Artifact]:
+    """`base-to-novel-<data set>` as Markdown, CSV, LaTeX and HTML; data sets without such runs are left out."""
+    for table in tables(results):
+        yield from _tables.artifacts(table)
+
+
+def tables(results: ResultsView) -> Iterator[_tables.Table]:
+    """One table a data set that has such runs; where none has, one that says so."""
+    whole = board(results)
+    cells = [cell for cell in whole.cells if cell.key.protocol == "base_to_novel"]
+    for dataset, part in grouped(cells, lambda cell: cell.key.dataset).items():
+        yield _table(whole, f"base-to-novel-{_tables.slug(dataset)}", part)
+    if not cells:
+        why = "There are no base-to-novel runs yet." if whole.cells else "There are no runs yet."
+        yield _tables.empty("base-to-novel", TITLE, (*_HEADER, *METRICS.values()), why)
+
+
+def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
+    title, feet = _notes.dataset_title(whole, cells), _tables.Footnotes()
+    blocks, records, tests, overs = [], [], set(), []
+    for part in grouped(cells, lambda cell: (cell.key.setting, cell.key.column)).values():
+        numbers = {metric: _numbers(whole, part, metric) for metric in METRICS}
+        bold = {metric: _bold(whole, list(found.values())) for metric, found in numbers.items()}
+        tests |= {test for found in bold.values() for _, test in found.values()} - {""}
+        lines = []
+        for cell in part:
+            shared, own = _grid.row_marks(whole, [cell])
+            marks = tuple(feet.mark(text) for text in [*shared, *own[cell.key], *cell.problems])
+            line = [_tables.Cell(protocol_name(*cell.key.setting)), _tables.Cell(column_name(cell.key.column))]
+            line.append(_tables.Cell(cell.name, marks=marks))
+            row = record(whole, cell)
+            for metric in METRICS:
+                number = numbers[metric].get(cell)
+                line.append(_shown(cell, number, bold[metric].get(cell, (False, ""))[0], feet))
+                row |= _facts(metric, number, bold[metric].get(cell))
+                overs += [number.interval.over] if number and not math.isnan(number.interval.low) else []
+            records.append(row)
+            lines.append(tuple(line))
+        blocks.append(tuple(lines))
+    return _tables.Table(
+        name=name,
+        title=f"{TITLE}: {title}",
+        caption=f"Base-to-novel on {title}: learnt on base classes; base and novel videos are each told apart among "
+        "classes of their own kind. Top-1 accuracy in percent, and the harmonic mean of the two: mean ± half of its "
+        "95 % interval, (n) where it is the mean of n runs. Backbones: name (frames × views).",
+        header=(*_HEADER, *METRICS.values()),
+        blocks=tuple(blocks),
+        num_text=len(_HEADER),
+        frame=pd.DataFrame(records),
+        notes=tuple(_notes_of(whole, cells, overs, tests)),
+        footnotes=feet.listed(),
+    )
+
+
+def _notes_of(whole: Board, cells: Sequence[Cell], overs: Sequence[str], tests: set[str]) -> Iterator[str]:
+    yield from _notes.toy_scale(whole, cells)
+    for over in dict.fromkeys(overs):
+        yield f"± over {over}."
+    yield (
+        "Bold: the best of each column within one protocol on one backbone, and what is tied with it: a paired test over "
+        "the runs (same seed, same split) finds no difference at .05, Holm-corrected; a cell that cannot be tested is "
+        f"bold only where it is the same number{'; tests: ' if tests else ''}{'; '.join(sorted(tests))}."
+    )
+    yield from _notes.videos(whole, cells)
+    yield from _notes.beware(whole, cells)
+    yield _notes.pretraining(whole, cells)
+
+
+def _numbers(whole: Board, cells: Sequence[Cell], metric: str) -> dict[Cell, _Number]:
+    """One metric of the complete cells all of whose runs have it."""
+    found = {}
+    for cell in cells:
+        values = [math.nan if pd.isna(value) else float(value) for value in whole.values(metric)[cell.done].tolist()]
+        if values and not np.isnan(values).any():
+            pairs = zip(whole.values("seed")[cell.done], whole.values("split")[cell.done], strict=True)
+            by_run = dict(zip(pairs, values, strict=True))
+            found[cell] = _Number(cell, by_run, whole.over_runs(cell, metric))
+    return found
+
+
+def _bold(whole: Board, numbers: Sequence[_Number]) -> dict[Cell, tuple[bool, str]]:
+    """Whether each is best or tied with the best, and by which test."""
+    if not numbers:
+        return {}
+    best = max(numbers, key=lambda number: number.interval.mean)
+    others = [number for number in numbers if number is not best]
+    tests = [_compare(whole, best, other) for other in others]
+    found = {best.cell: (True, "")}
+    for other, test, p in zip(others, tests, holm([test.p_value for test in tests]), strict=True):
+        same = other.interval.mean == best.interval.mean
+        found[other.cell] = (same if math.isnan(p) else p >= ALPHA, test.test)
+    return found
+
+
+def _compare(whole: Board, a: _Number, b: _Number) -> PairedTest:
+    """`a - b` run by run; a cell that learns nothing has one value a split, whatever the seed."""
+    first, second = (_by_run(number, other) for number, other in ((a, b), (b, a)))
+    common = [run for run in first if run in second]
+    if not common:
+        return PairedTest(math.nan, math.nan, math.nan, math.nan, 0, "not testable: no run in common")
+    differences = pd.Series([first[run] - second[run] for run in common])
+    splits = [split for _, split in common]
+    if len(set(splits)) == 1:
+        return paired_over_group_means(differences.to_numpy(), "seed")
+    learnt = a.cell if a.cell.key.needs_train else b.cell
+    pool, tested = whole.mean("num_pool", learnt), whole.mean("num_test", learnt)
+    if not (pool > 0 and tested > 0):
+        return PairedTest(math.nan, math.nan, math.nan, math.nan, 0, "not testable: sizes of splits were not recorded")
+    return paired_over_splits(differences.groupby(splits, sort=False).mean().tolist(), pool, tested)
+
+
+def _by_run(number: _Number, other: _Number) -> dict[tuple[Any, Any], float]:
+    if _drawn(number) or not _drawn(other):
+        return number.values
+    by_split = {split: value for (_, split), value in number.values.items()}
+    runs = [*number.values, *other.values]
+    return {(seed, split): by_split[split] for seed, split in runs if split in by_split}
+
+
+def _drawn(number: _Number) -> bool:
+    return number.cell.key.needs_train or number.cell.key.bank_control == "shuffled"
+
+
+def _shown(cell: Cell, number: _Number | None, bold: bool, feet: _tables.Footnotes) -> _tables.Cell:
+    if number is None:
+        if cell.status != "complete":
+            return _tables.Cell(cell.status)
+        return _tables.Cell(MISSING, marks=(feet.mark("not all of its runs have this number"),))
+    half = number.interval.half_width
+    text = points(number.interval.mean) + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
+    marks = (feet.mark(number.interval.over),) if math.isnan(half) else ()
+    return _tables.Cell(text + (f" ({len(cell.done)})" if len(cell.done) > 1 else ""), bold, marks)
+
+
+def _facts(metric: str, number: _Number | None, verdict: tuple[bool, str] | None) -> dict[str, Any]:
+    """Columns of the CSV, shares in [0, 1]."""
+    if number is None:
+        return {metric: math.nan}
+    told = {metric: number.interval.mean, f"{metric}_low": number.interval.low, f"{metric}_high": number.interval.high}
+    return told | {f"{metric}_over": number.interval.over, f"{metric}_best_or_tied": bool(verdict and verdict[0])}

@@ -1,0 +1,141 @@
+"""What each method costs on each backbone, beside what it reaches: parameters, operations, time and memory."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from results import _grid, _notes, _tables
+from results._cells import MISSING, shown
+from results._data import Board, Cell, board, column_name, grouped, nanmean, protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bench.contracts import Artifact, ResultsView
+
+TITLE = "Cost"
+COSTS = {
+    "num_trainable": "Trainable parameters",
+    "num_parameters": "Parameters",
+    "gflops": "GFLOPs a clip",
+    "feature_ms": "Features, ms a video",
+    "fit_seconds": "Training, s",
+    "predict_ms": "Method, ms a video",
+    "peak_memory_mb": "Peak memory, MB",
+}
+_HEADER = ("Backbone", "Method", "Measured on")
+
+
+def render(results: ResultsView) -> Iterator[Artifact]:
+    """`cost` as Markdown, CSV, LaTeX and HTML."""
+    yield from _tables.artifacts(table(results))
+
+
+def table(results: ResultsView) -> _tables.Table:
+    """One row a method and backbone, from one of the settings that it was run in; without a complete run, why."""
+    whole = board(results)
+    cells = _chosen(whole)
+    if not cells:
+        why = "No run is complete." if whole.cells else "There are no runs yet."
+        return _tables.empty("cost", TITLE, (*_HEADER, "Top-1", *COSTS.values()), why)
+    feet = _tables.Footnotes()
+    several = len(whole.distinct("hardware", cells)) > 1
+    records: list[dict[str, Any]] = []
+    blocks = []
+    for part in grouped(cells, lambda cell: cell.key.column).values():
+        blocks.append(tuple(_line(whole, cell, several, feet, records) for cell in part))
+    return _tables.Table(
+        name="cost",
+        title=TITLE,
+        caption="Cost and accuracy of each method on each backbone (frames × views), measured where the most videos were "
+        f"tested, among those with the most training videos a class. {_grid.TOP1} Costs are means over the same runs.",
+        header=(*_HEADER, "Top-1", *COSTS.values()),
+        blocks=tuple(blocks),
+        num_text=len(_HEADER),
+        frame=pd.DataFrame(records),
+        notes=tuple(_notes_of(whole, cells)),
+        footnotes=feet.listed(),
+    )
+
+
+def _chosen(whole: Board) -> list[Cell]:
+    """For each method and backbone the complete cell with the most test videos, then shots; base-to-novel where alone."""
+    done = [cell for cell in whole.cells if cell.status == "complete"]
+    found = []
+    for part in grouped(done, lambda cell: (cell.key.column, _row(cell))).values():
+        found.append(max(part, key=lambda cell: (cell.key.protocol != "base_to_novel", *_size(whole, cell))))
+    return sorted(found, key=lambda cell: cell.key.column)
+
+
+def _row(cell: Cell) -> tuple[object, ...]:
+    """Banks differ between data sets, but what a method costs is told once."""
+    return cell.key.needs_train, cell.key.method, cell.name, cell.key.bank_control
+
+
+def _size(whole: Board, cell: Cell) -> tuple[float, int]:
+    videos = whole.mean("num_test", cell)
+    return -1.0 if math.isnan(videos) else videos, cell.key.shots
+
+
+def _line(
+    whole: Board, cell: Cell, several: bool, feet: _tables.Footnotes, records: list[dict[str, Any]]
+) -> tuple[_tables.Cell, ...]:
+    machines = whole.distinct("hardware", [cell])
+    told = list(cell.problems)
+    if several:
+        where = " and ".join(map(str, machines)) or "hardware that was not recorded"
+        told.append(f"measured on {where}" + ("; means over all of them" if len(machines) > 1 else ""))
+    costs, partly = {}, []
+    for name, head in COSTS.items():
+        values = [value for value in whole.values(name)[cell.done].tolist() if not pd.isna(value)]
+        costs[name] = nanmean(whole.values(name)[cell.done])
+        if 0 < len(values) < len(cell.done):
+            partly.append(f"{head} ({len(values)} of {len(cell.done)})")
+    if partly:
+        told.append(f"recorded in some of its runs only: {', '.join(partly)}")
+    marks = tuple(feet.mark(text) for text in told)
+    place = f"{cell.key.dataset}, {protocol_name(*cell.key.setting)}"
+    half = cell.half_width
+    line = {**cell.key._asdict(), "shots": cell.key.shots or None, "shown_as": cell.name, "top1": cell.top1}
+    line |= {"low": cell.top1 - half, "high": cell.top1 + half, "num_runs": len(cell.done), **costs}
+    line["hardware"] = " / ".join(map(str, machines))
+    records.append(line | {"problems": "; ".join(cell.problems), "run_ids": " ".join(whole.run_ids(cell))})
+    first = (_tables.Cell(column_name(cell.key.column)), _tables.Cell(cell.name, marks=marks), _tables.Cell(place))
+    return (*first, _tables.Cell(shown(cell)), *(_tables.Cell(_number(name, value)) for name, value in costs.items()))
+
+
+def _number(name: str, value: float) -> str:
+    """Three digits, a parameter count of what is learnt in full, of a backbone in millions; a dash for NaN."""
+    if math.isnan(value):
+        return MISSING
+    if name == "num_trainable":
+        return f"{value:,.0f}"
+    unit = ""
+    if name == "num_parameters":
+        value, unit = value / 1e6, " M"
+    if value >= 100:
+        return f"{value:,.0f}{unit}"
+    return f"{value:.2f}{unit}" if value < 10 else f"{value:.1f}{unit}"
+
+
+def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
+    machines = whole.distinct("hardware", cells)
+    yield (
+        "Times are wall-clock and, like memory, true of the hardware they were measured on alone: "
+        f"{'; '.join(map(str, machines)) or 'not recorded'}."
+    )
+    if len(machines) > 1:
+        yield "Times on different hardware cannot be compared; footnotes tell which row was measured where."
+    yield (
+        "Features: decoding, preparing and the backbone, as measured when they were computed. Method: predicting from "
+        "features alone. Parameters: of the whole backbone. A clip is all frames of one view."
+    )
+    lacking = [head for name, head in COSTS.items() if any(math.isnan(whole.mean(name, cell)) for cell in cells)]
+    if lacking:
+        yield f"{MISSING}: not recorded, as in runs from before costs were kept, or not known: {', '.join(lacking)}."
+    if left := len({(c.key.column, _row(c)) for c in whole.cells}) - len(cells):
+        yield f"Left out, without a complete run: {left} pairs of method and backbone; the leaderboard says why."
+    yield from _notes.of(whole, cells)

@@ -1,0 +1,154 @@
+"""The close-up figures and accuracy against cost: what is chosen, the numbers, and input that is not as it should be."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import metrics
+from results import _pairs, _plots, accuracy_cost, confusion, per_class_gains, reliability
+from results._data import board
+from tests.fake_results import COOP, KNOWING, FakeResults
+
+PLUGINS = (accuracy_cost, per_class_gains, confusion, reliability)
+KNOWLEDGE = {**COOP, "method": "knowledge_prompt", "label": "knowledge prompt", "text_source": "descriptions"}
+COST = {"gflops": 4.0, "num_trainable": 2048, "feature_ms": 10.0, "predict_ms": 0.1}
+NASTY = ("<script>alert(1)</script>", "100%_& $x$ \\textbf{a}", "_a/b\n" + "long " * 40)
+
+
+def some():
+    results = FakeResults()
+    for seed in (1, 2):
+        for shots in (4, 16):
+            results.add((0.3, 0.4, 0.5), **{**COOP, **COST, "seed": seed, "shots": shots})
+        results.add((0.6, 0.7, 0.8), **{**KNOWLEDGE, **COST, "seed": seed})
+    results.add((0.2, 0.2, 0.3), **COST)
+    results.add((0.4, 0.2, 0.3), **{**KNOWING, **COST})
+    return results
+
+
+def rendered(plugin, results):
+    return {a.name: a.content for a in plugin.render(results)}
+
+
+def test_the_pair_is_knowledge_against_coop_at_the_largest_common_k_otherwise_zero_shot():
+    results = some()
+    results.add((0.2, 0.2, 0.3), backbone="other")
+    results.add((0.4, 0.2, 0.3), **{**KNOWING, "backbone": "other"})
+    results.add((0.9, 0.9, 0.9), backbone="third")
+    results.add(status="failed", reason="no weights", backbone="fourth")
+    (one,) = _pairs.chosen(board(results))
+    few, zero = one.pairs
+    assert (few.cell.key.method, few.base.key.method) == ("knowledge_prompt", "coop")
+    assert few.cell.key.shots == few.base.key.shots == 4  # coop alone has 16
+    assert (zero.cell.name, zero.base.name) == ("descriptions", "zero-shot, class names")
+    assert one.no_room == ("third (8 × 1)",) and one.unfinished == ("fourth (8 × 1)",)
+
+
+def test_shuffled_descriptions_are_no_knowledge_and_the_best_stands_alone_without_a_baseline():
+    results = FakeResults()
+    results.add((0.2,), **COOP)
+    results.add((0.9,), **{**KNOWLEDGE, "bank_control": "shuffled"})
+    ((pair,),) = (one.pairs for one in _pairs.chosen(board(results)))
+    assert pair.base is None and pair.cell.key.bank_control == "shuffled"
+    for plugin in (confusion, reliability):
+        assert any(name.endswith(".png") for name in rendered(plugin, results))
+    assert list(rendered(per_class_gains, results)) == ["per-class-gains.md"]
+
+
+def test_bins_give_the_calibration_error_of_the_metrics():
+    rng = np.random.default_rng(1)
+    results = FakeResults()
+    run = results.add((0.5, 0.9), per_group=50)
+    labels = results.tested(run)[0].labels
+    logits = (3 * rng.normal(size=(100, 10))).astype(np.float32)
+    results.logits = lambda run_id: logits
+    correct = logits.argmax(axis=1) == labels
+    results.predictions = lambda run_id: pd.DataFrame({"correct": correct})
+    whole = board(results)
+    frame = reliability.bins(whole, whole.cells[0])
+    assert reliability.NUM_BINS == metrics.NUM_BINS
+    assert frame["num"].sum() == 100
+    assert (frame["num"] * frame["accuracy"]).sum() == pytest.approx(correct.sum())
+    assert frame["ece"].iloc[0] == pytest.approx(metrics.compute(logits, labels)["ece"])
+
+
+def test_confusion_counts_all_runs_and_shares_take_blocks_together():
+    results = FakeResults()
+    for seed in (1, 2):
+        results.add((0.5,), num_classes=2, **{**COOP, "seed": seed})
+    whole = board(results)
+    names, counts = confusion.confused(whole, whole.cells[0])
+    assert names == ("class 0", "class 1")
+    assert counts.tolist() == [[6, 4], [6, 4]]  # of each run the first 5 of 10 videos are right
+    assert confusion.shares(counts).tolist() == [[0.6, 0.4], [0.6, 0.4]]
+    blocks = confusion.shares(np.array([[1.0, 1, 2], [0, 0, 0], [0, 0, 0]]), 2)
+    assert blocks.tolist() == [[0.5, 0.5], [0, 0]]
+
+
+def test_gains_are_differences_of_recalls_largest_first_and_both_ends_are_drawn():
+    results = FakeResults()
+    results.add((0.5,), num_classes=30, per_group=30)
+    results.add((0.8,), num_classes=30, per_group=30, **KNOWING)
+    ((pair,),) = (one.pairs for one in _pairs.chosen(board(results)))
+    frame = per_class_gains.gains(board(results), pair)
+    assert frame["gain"].tolist() == [1.0] * 9 + [0.0] * 21  # videos 15 to 23 are right with descriptions alone
+    assert frame["class"].tolist()[:2] == ["class 15", "class 16"]
+    assert len(per_class_gains.ends(frame)) == 20
+    assert per_class_gains.ends(frame)["class"].iloc[-1] == frame["class"].iloc[-1]
+    assert len(per_class_gains.ends(frame.head(15))) == 15
+
+
+def test_the_front_holds_what_nothing_cheaper_reaches():
+    costs, values = np.array([1.0, 1, 2, 3, 4]), np.array([5.0, 6, 6, 9, 8])
+    assert accuracy_cost.front(costs, values).tolist() == [1, 3]
+
+
+def test_costs_are_means_of_runs_and_runs_without_them_are_told():
+    results = some()
+    results.add(dataset="old")
+    found = rendered(accuracy_cost, results)
+    frame = pd.read_csv(io.StringIO(found["accuracy-cost-toy.csv"]))
+    assert set(frame["num_trainable"]) == {2048} and len(frame) == 5
+    assert "old" in found["accuracy-cost.md"] and "recorded" in found["accuracy-cost.md"]
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_every_figure_comes_in_three_forms_the_same_bytes_each_time(plugin):
+    found = rendered(plugin, some())
+    assert [name.rsplit(".")[-1] for name in found] == ["png", "pdf", "svg", "csv"]
+    assert found == rendered(plugin, some())
+    assert b"<dc:date>" not in next(content for name, content in found.items() if name.endswith(".svg"))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_nothing_one_row_and_failed_runs_render_and_say_so(plugin):
+    ((_, text),) = rendered(plugin, FakeResults()).items()
+    assert "no runs yet" in text
+    failed = FakeResults()
+    failed.add(status="failed", reason="no weights")
+    ((_, text),) = rendered(plugin, failed).items()
+    assert "toy" in text
+    one = FakeResults()
+    one.add(**COST)
+    assert rendered(plugin, one)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_nasty_names_and_missing_seeds_break_nothing(plugin):
+    results = FakeResults()
+    for name in NASTY:
+        facts = {"dataset": name, "backbone": name, **COST}
+        results.add(**{**COOP, **facts, "label": name})
+        results.add((0.9, 0.9, 0.9), **{**KNOWLEDGE, **facts, "label": f"{name} k"})
+        results.add(status="failed", reason=name, **{**KNOWLEDGE, **facts, "label": f"{name} k", "seed": 2})
+    found = rendered(plugin, results)
+    assert sum(name.endswith(".png") for name in found) == 3
+
+
+def test_looks_do_not_depend_on_the_order_of_labels_and_differ():
+    labels = [f"m{i}" for i in range(20)]
+    looks = _plots.looks(labels)
+    assert looks == _plots.looks(reversed(labels))
+    assert len({tuple(map(str, look.values())) for look in looks.values()}) == 20

@@ -1,0 +1,227 @@
+"""The report is replaced whole; one plug-in that raises takes no other down."""
+
+import os
+import subprocess
+import sys
+
+import made_runs
+import pytest
+from commands import bench
+from fakes import plug_in
+
+from bench import _swap, plugins, reporting, store
+from bench.contracts import Artifact, BenchError
+
+A, B = "a1b2c3d4e5f6", "0123456789ab"
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = tmp_path / "bench_home"
+    made_runs.complete(home, A, seed=1)
+    return home
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Put given plug-ins in the place of all of results/; name -> its render function."""
+
+    def put(**renders):
+        modules = {name: type(sys)(name) for name in renders}
+        for name, render in renders.items():
+            vars(modules[name]).update(TITLE=name, render=render)
+        real = plugins.find
+        monkeypatch.setattr(
+            plugins, "find", lambda kind, name: modules[name] if kind == "results" else real(kind, name)
+        )
+        real_names = plugins.names
+        monkeypatch.setattr(plugins, "names", lambda kind: tuple(renders) if kind == "results" else real_names(kind))
+
+    return put
+
+
+def table(name="t", text="one"):
+    return lambda results: [Artifact(f"{name}.md", text, name), Artifact(f"{name}.csv", text)]
+
+
+def broken(results):
+    yield Artifact("half.md", "half of it")
+    raise KeyError("<top9>")
+
+
+def names(home):
+    return sorted(p.name for p in (home / "report").iterdir())
+
+
+def test_the_report_is_a_link_to_a_folder_and_nothing_else_is_left(home, only):
+    only(t=table())
+    for _ in range(3):
+        rendered = reporting.write(home)
+    assert rendered.page.is_file() and rendered.files == ("t.md", "t.csv") and not rendered.errors
+    assert (home / "report").is_symlink() and len(list((home / "reports").iterdir())) == 1
+    assert not (home / "report").readlink().is_absolute(), "a home can be moved"
+    assert names(home) == [".rendered", "index.html", "t.csv", "t.md"]
+
+
+def test_files_of_an_earlier_rendering_are_gone(home, only):
+    only(t=table(), old=table("old"))
+    reporting.write(home)
+    only(t=table())
+    reporting.write(home)
+    assert names(home) == [".rendered", "index.html", "t.csv", "t.md"]
+
+
+def test_a_real_folder_from_before_is_replaced_by_the_link(home, only):
+    (home / "report").mkdir()
+    (home / "report" / "old.md").write_text("old")
+    only(t=table())
+    reporting.write(home)
+    assert (home / "report").is_symlink() and "old.md" not in names(home)
+    assert len(list((home / "reports").iterdir())) == 1
+
+
+def test_a_real_folder_whose_move_was_broken_off_gets_its_name_back_first(home, only):
+    (home / "reports" / _swap.MOVED).mkdir(parents=True)
+    (home / "reports" / _swap.MOVED / "old.png").write_text("old")
+    only(t=table())
+    reporting.write(home, "tables")
+    assert (home / "report").is_symlink() and "t.md" in names(home)
+
+
+def test_a_rendering_that_raises_leaves_the_old_report(home, only, monkeypatch):
+    only(t=table())
+    reporting.write(home)
+    before, link = made_runs.files(home / "report"), (home / "report").readlink()
+    only(t=table(text="two"))
+    monkeypatch.setattr(reporting, "index_html", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        reporting.write(home)
+    assert made_runs.files(home / "report") == before and (home / "report").readlink() == link
+    assert len(list((home / "reports").iterdir())) == 1
+
+
+def test_what_a_killed_rendering_left_is_removed_by_the_next_and_what_another_is_writing_stays(home, only):
+    only(t=table())
+    reporting.write(home)
+    left = home / "reports" / "left"
+    left.mkdir()
+    program = (
+        "import sys; from pathlib import Path; from bench._swap import replaced\n"
+        f"with replaced(Path({str(home / 'report')!r})) as folder:\n"
+        "    (folder / 'other.md').write_text('by another')\n"
+        "    print(folder.name, flush=True); sys.stdin.read()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=plugins.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    writing = other.stdout.readline().strip()
+    reporting.write(home)
+    assert not left.exists() and (home / "reports" / writing / "other.md").is_file()
+    other.communicate()
+    assert other.returncode == 0 and names(home) == ["other.md"]
+    assert len(list((home / "reports").iterdir())) == 1
+
+
+def test_a_disk_without_links_is_said_to_be_one(home, only, monkeypatch):
+    from pathlib import Path
+
+    def refused(self, target, target_is_directory=False):
+        raise OSError(1, "Operation not permitted")
+
+    only(t=table())
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    with pytest.raises(BenchError, match="takes no symbolic links"):
+        reporting.write(home)
+
+
+@pytest.mark.parametrize("kind, kept", [("tables", "p.png"), ("plots", "t.md")])
+def test_one_kind_is_rendered_and_the_files_of_the_other_stay_as_they_are(home, only, kind, kept):
+    def both(text):
+        return lambda results: [Artifact("t.md", text, "t"), Artifact("p.png", text.encode(), "p")]
+
+    only(x=both("one"), gone=lambda results: [Artifact("gone.md", "one"), Artifact("gone.png", b"one")])
+    reporting.write(home)
+    only(x=both("two"))
+    reporting.write(home, kind)
+    found = made_runs.files(home / "report")
+    assert found.pop(kept) == b"one" and {"t.md", "p.png"} <= {*found, kept}
+    assert all(content == b"two" for name, content in found.items() if name in ("t.md", "p.png"))
+    assert ("gone.png" in found, "gone.md" in found) == (kind == "tables", kind == "plots")
+    assert reporting.STAMP not in found, "a report of two times is not up to date"
+
+
+def test_an_unknown_kind_is_refused(home):
+    with pytest.raises(BenchError, match="unknown kind 'table'"):
+        reporting.write(home, "table")
+
+
+def test_a_plug_in_that_raises_is_told_on_the_page_and_the_others_are_rendered(home, only):
+    only(bad=broken, good=table("good"))
+    rendered = reporting.write(home)
+    assert rendered.files == ("good.md", "good.csv") and rendered.errors.keys() == {"bad"}
+    assert "KeyError" in rendered.errors["bad"] and "test_reporting.py, line" in rendered.errors["bad"]
+    page = rendered.page.read_text()
+    assert "could not be rendered" in page and "&lt;top9&gt;" in page and "<top9>" not in page
+    assert "half.md" not in names(home) and reporting.STAMP not in names(home)
+
+
+def test_a_plug_in_that_cannot_be_imported_is_told_too(home, monkeypatch):
+    plug_in(monkeypatch, "results", "odd", TITLE="no render")
+    rendered = reporting.write(home)
+    assert rendered.errors.keys() == {"odd"} and "does not define render" in rendered.errors["odd"]
+
+
+def test_two_plug_ins_never_write_one_file(home, only):
+    only(a=table("same", "one"), b=table("same", "two"), page=lambda results: [Artifact("index.html", "x")])
+    rendered = reporting.write(home)
+    assert rendered.errors.keys() == {"b", "page"} and "files of a already" in rendered.errors["b"]
+    assert (home / "report" / "same.md").read_text() == "one"
+
+
+def test_render_prints_the_folder_and_how_many_and_fails_where_one_fails(home, only, capsys, monkeypatch):
+    only(t=table())
+    code, out, _ = bench(capsys, monkeypatch, "render")
+    assert code == 0 and out == f"2 files in {home / 'report'}, all of them on {home / 'report' / 'index.html'}"
+    code, out, _ = bench(capsys, monkeypatch, "render", "--verbose")
+    assert str(home / "report" / "t.csv") in out
+    only(t=table(), bad=broken)
+    code, _, err = bench(capsys, monkeypatch, "render")
+    assert code == 1 and "not rendered bad KeyError" in err
+
+
+def test_refresh_renders_only_when_runs_scores_or_code_changed(home, only, monkeypatch):
+    count = []
+    only(t=lambda results: count.append(1) or [Artifact("t.md", "x")])
+    reporting.refresh(home)
+    reporting.refresh(home)
+    assert len(count) == 1
+    made_runs.complete(home, B, seed=2)
+    assert reporting.refresh(home).files == ("t.md",)
+    assert len(count) == 2
+    store.write_scores(home, B, {"top1": 0.5})
+    reporting.refresh(home)
+    assert len(count) == 3
+    monkeypatch.setattr(reporting, "source_digest", lambda: "other code")
+    reporting.refresh(home)
+    assert len(count) == 4
+    store.remove(home, B)
+    reporting.refresh(home)
+    reporting.refresh(home)
+    assert len(count) == 5
+
+
+def test_a_report_with_an_error_or_a_damaged_run_is_rendered_each_time(home, only):
+    count = []
+    only(t=lambda results: count.append(1) or [], bad=broken)
+    reporting.refresh(home)
+    assert reporting.refresh(home).errors and len(count) == 2
+    only(t=lambda results: count.append(1) or [])
+    path = store.run_folder(home, A) / "predictions.npz"
+    good = path.read_bytes()
+    path.write_bytes(b"spoilt")
+    os.utime(store.run_folder(home, A) / store.COMPLETE, ns=(1, 1))
+    reporting.refresh(home)
+    path.write_bytes(good)
+    count.clear()
+    reporting.refresh(home)
+    assert len(count) == 1, "the run was mended, and nothing but its file tells"
