@@ -48,6 +48,10 @@ class CoOp:
     shared: Tensor | None
     by_class: dict[str, Tensor]
 
+    @property
+    def num_trainable(self) -> int:
+        return sum(t.numel() for t in (self.shared, *self.by_class.values()) if t is not None)
+
     def __call__(self, features: Features, classes: Classes) -> Tensor:
         if self.shared is not None:
             context = self.shared

@@ -63,6 +63,10 @@ class KnowledgePrompt:
     context: Tensor
     with_class_name: bool
 
+    @property
+    def num_trainable(self) -> int:
+        return self.context.numel()
+
     def __call__(self, features: Features, classes: Classes) -> Tensor:
         texts, owner = flatten(_texts(classes, self.with_class_name))
         prompts = prepare(self.adapter, texts, self.context.shape[0])

@@ -38,6 +38,10 @@ class Probe:
     weight: dict[str, Tensor]
     bias: dict[str, float]
 
+    @property
+    def num_trainable(self) -> int:
+        return sum(row.numel() + 1 for row in self.weight.values())
+
     def __call__(self, features: Features, classes: Classes) -> Tensor:
         unseen = [c for c in classes.names if c not in self.weight]
         if unseen:

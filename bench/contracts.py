@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -254,7 +255,10 @@ class LabelledFeatures:
 
 
 class Predictor(Protocol):
-    """A fitted method. Each video is judged by itself; the classes may be ones that `fit` never saw (or NotApplicable)."""
+    """A fitted method. Each video is judged by itself; the classes may be ones that `fit` never saw (or NotApplicable).
+
+    Where TRAINABLE is not "none" it also has `num_trainable`: how many numbers were learnt, for the table of costs.
+    """
 
     def __call__(self, features: Features, classes: Classes) -> Tensor:
         """Logits float32 `(N, C)`, columns in the order of `classes`."""
@@ -356,15 +360,20 @@ class Choice:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file of the report: a plain file name with its extension, and its content."""
+    """One file of the report: a plain file name with its extension, and its content, or a function that makes the content."""
 
     name: str
-    content: str | bytes
+    source: str | bytes | Callable[[], str | bytes]
     title: str = ""
 
     def __post_init__(self) -> None:
         if Path(self.name).name != self.name or self.name.startswith("."):
             raise BenchError(f"an artifact's name is a plain file name, not {self.name!r}")
+
+    @cached_property
+    def content(self) -> str | bytes:
+        """What the file holds; made only when somebody wants it, for a picture takes longer than all tables."""
+        return self.source() if callable(self.source) else self.source
 
 
 class VideoList(Protocol):

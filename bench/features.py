@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bench._files import temporary_beside
+from bench._files import temporary_beside, write_atomic
 from bench.contracts import Adapter, BenchError, Features, digest
 from bench.decoding import Job, prepared
 from bench.forward import Encoder, joined
@@ -144,6 +145,17 @@ class FeatureStore:
                 counts[how] = counts.get(how, 0) + 1
         return [{**json.loads(how), "videos": count} for how, count in sorted(counts.items())]
 
+    def ms_a_video(self, manifest: Manifest, positions: Sequence[int]) -> float | None:
+        """Wall-clock milliseconds a video that these rows took when they were computed: decoding, transform, forward pass.
+
+        The mean over the rows that tell it; None where none does.
+        """
+        have, keys = self.rows(), row_keys(manifest)
+        shards = [row.shard for p in positions if (row := have.get(keys[p])) is not None and row.shard is not None]
+        told = {shard: _read_ms(shard) for shard in set(shards)}
+        known = [ms for shard in shards if (ms := told[shard]) is not None]
+        return sum(known) / len(known) if known else None
+
     def fill(
         self,
         manifest: Manifest,
@@ -173,9 +185,10 @@ class FeatureStore:
             for start in range(0, len(jobs), SHARD_ROWS):
                 # Each time: a stored shard tells what the backbone's facts may not, and the disk is not ours alone.
                 check_room(self.folder, self.estimate_mb(adapter, num_frames, len(jobs) - start))
-                shard = jobs[start : start + SHARD_ROWS]
+                shard, began = jobs[start : start + SHARD_ROWS], time.perf_counter()
                 good, tensors, bad = _encoded(shard, islice(videos, len(shard)), encoder)
-                self._write(good, tensors, bad, encoder.record)
+                took = 1000 * (time.perf_counter() - began) / len(shard)
+                self._write(good, tensors, bad, encoder.record, took)
                 encoded += len(good)
                 failed += len(bad)
                 progress(len(shard))
@@ -187,9 +200,12 @@ class FeatureStore:
         tensors: Mapping[str, np.ndarray],
         failed: Mapping[str, str],
         forward: Mapping[str, Any],
+        ms_a_video: float,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{digest([keys, sorted(failed)])}.safetensors"
+        # Not in the shard: equal features are equal bytes, however long they took.
+        write_atomic(_ms_file(path), json.dumps({"ms_a_video": ms_a_video}))
         temporary = temporary_beside(path)
         try:
             # One entry: safetensors writes several in an order of its own, and equal shards would differ.
@@ -237,6 +253,18 @@ class FeatureStore:
                 f"none of the {len(positions)} videos can be decoded: {next(iter(failed.values()), 'no videos')}"
             )
         return Features(out.pop("frames"), out), kept, failed
+
+
+def _ms_file(shard: Path) -> Path:
+    return shard.with_suffix(".cost.json")
+
+
+def _read_ms(shard: Path) -> float | None:
+    """What a shard's rows took; None where that was not kept."""
+    try:
+        return float(json.loads(_ms_file(shard).read_text())["ms_a_video"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @contextmanager

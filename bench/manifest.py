@@ -107,9 +107,11 @@ def build(
         BenchError: an id twice, a label outside the classes, a class without videos, a path out of the root, a group on both sides
             of a split, an impossible time window or box.
     """
-    table = pd.DataFrame(rows).reset_index(drop=True)
+    # As objects: pandas' own strings cannot even hold a file's name that is not UTF-8.
+    table = pd.DataFrame(rows, dtype=object).reset_index(drop=True)
     if table.empty:
         raise BenchError(f"{dataset}: no videos found under {root}")
+    _printable(dataset, table)
     for column in ("video_id", "path", "label"):
         if column not in table:
             raise BenchError(
@@ -145,17 +147,25 @@ def build(
     return manifest
 
 
+def _printable(dataset: str, table: pd.DataFrame) -> None:
+    for column in [c for c in ("video_id", "path", "label", "group") if c in table]:
+        strange = [v for v in map(_text, table[column]) if UNPRINTABLE.search(v)]
+        if strange:
+            raise BenchError(
+                f"{dataset}: the {column} {strange[0]!r} holds a control character or is not valid UTF-8; rename it"
+            )
+
+
+def _text(value: object) -> str:
+    return str(value) if isinstance(value, str | Path) else ""
+
+
 def validate(manifest: Manifest) -> None:
     """Raise one BenchError that names the first rows at fault; see `build`."""
     rows, name = manifest.rows, manifest.dataset
     if len(set(manifest.class_names)) != len(manifest.class_names):
         raise BenchError(f"{name}: a class is listed twice: {_some(pd.Series(manifest.class_names))}")
-    for column in ("video_id", "path", "label", "group"):
-        strange = [v for v in rows[column] if isinstance(v, str) and UNPRINTABLE.search(v)]
-        if strange:
-            raise BenchError(
-                f"{name}: the {column} {strange[0]!r} holds a control character or is not valid UTF-8; rename it"
-            )
+    _printable(name, rows)
     twice = rows["video_id"][rows["video_id"].duplicated()]
     if len(twice):
         raise BenchError(f"{name}: {len(twice)} video ids occur more than once: {_some(twice)}; ids must be distinct")

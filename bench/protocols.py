@@ -22,40 +22,77 @@ MAX_GROUP_CHOICES = 2000  # sets of validation groups that are tried before vali
 
 @dataclass(frozen=True)
 class Views:
-    """Row positions of the manifest, ascending. `selection` says in words what was validated on, for the tables."""
+    """Row positions of the manifest, ascending.
+
+    `selection` says in words what was validated on, for the tables. `num_pool` is how many rows the split's training side
+    has, drawn or not. `base` are the numbers of the classes that are learnt, ascending; () is all of them.
+    """
 
     train: tuple[int, ...]
     val: tuple[int, ...]
     test: tuple[int, ...]
     selection: str
+    num_pool: int = 0
+    base: tuple[int, ...] = ()
 
 
 def views(manifest: Manifest, protocol: str, split: str, seed: int, shots: int | None = None) -> Views:
     """The views of one run.
 
     Args:
-        protocol: "zero_shot" (no training), "few_shot" (`shots` videos a class) or "cross_subject" (all training groups).
+        protocol: "zero_shot" (no training), "few_shot" (`shots` videos a class), "base_to_novel" (`shots` videos of each base
+            class; see `base_classes`) or "cross_subject" (all training groups).
         split: the name of a published split, or of one of the FOLDS grouped folds where the data set publishes none.
         seed: draws shots and validation videos.
 
     Raises:
-        BenchError: an unknown split; more shots than the data holds beside its validation videos.
+        BenchError: an unknown split; more shots than the data holds beside its validation videos; too few classes to be
+            parted in base and novel ones, or a part without test videos.
     """
-    pool, test = _sides(manifest, split)
+    whole, test = _sides(manifest, split)
     if protocol == "zero_shot":
-        return Views((), (), tuple(test), "none needed")
+        return Views((), (), tuple(test), "none needed", len(whole))
     rng = np.random.default_rng([seed, 0x5EED])
     labels, groups = manifest.rows["label"].to_numpy(), manifest.rows["group"].to_numpy()
-    published_val = [i for i in _published(manifest, split, "val")]
-    if protocol == "few_shot":
+    published_val = _published(manifest, split, "val")
+    pool, names, base = whole, manifest.class_names, tuple[int, ...]()
+    if protocol == "base_to_novel":
+        base = base_classes(manifest, split)
+        names = tuple(manifest.class_names[i] for i in base)
+        pool, published_val = ([i for i in rows if labels[i] in names] for rows in (whole, published_val))
+        if len({labels[i] in names for i in test}) < 2:
+            raise BenchError(
+                f"{manifest.dataset}: all test videos of split {split} are of base classes or all of novel ones"
+            )
+    if protocol in ("few_shot", "base_to_novel"):
         assert shots is not None
-        train, val, note = _few_shot(manifest, pool, published_val, labels, groups, shots, rng)
+        train, val, note = _few_shot(manifest, names, pool, published_val, labels, groups, shots, rng)
     elif protocol == "cross_subject":
         train, val, note = _whole(manifest, pool, published_val, labels, groups, rng)
     else:
         raise BenchError(f"unknown protocol {protocol!r}")
     _check(manifest, train, val, test)
-    return Views(tuple(sorted(train)), tuple(sorted(val)), tuple(test), note)
+    return Views(tuple(sorted(train)), tuple(sorted(val)), tuple(test), note, len(whole), base)
+
+
+def base_classes(manifest: Manifest, split: str) -> tuple[int, ...]:
+    """Numbers of the classes that base-to-novel learns: the more frequent half on the training side, ascending.
+
+    Of an odd number of classes the larger half; of classes that are equally frequent those that come first. That is how
+    ViFi-CLIP (Rasheed et al., 2023) parts classes; its lists of UCF101 agree in 50 of 51 base classes, one being a tie.
+
+    Raises:
+        BenchError: fewer than 4 classes.
+    """
+    num = len(manifest.class_names)
+    if num < 4:
+        raise BenchError(
+            f"{manifest.dataset} has {num} classes; base-to-novel needs 4 or more, two of each kind to be told apart"
+        )
+    pool, _ = _sides(manifest, split)
+    counts = manifest.rows["label"].iloc[pool].value_counts().reindex(list(manifest.class_names), fill_value=0)
+    order = np.argsort(-counts.to_numpy(), kind="stable")
+    return tuple(sorted(order[: -(-num // 2)].tolist()))
 
 
 def _sides(manifest: Manifest, split: str) -> tuple[list[int], list[int]]:
@@ -97,6 +134,7 @@ def _published(manifest: Manifest, split: str, role: str) -> list[int]:
 
 def _few_shot(
     manifest: Manifest,
+    names: Sequence[str],
     pool: list[int],
     published_val: list[int],
     labels: np.ndarray,
@@ -104,16 +142,17 @@ def _few_shot(
     shots: int,
     rng: np.random.Generator,
 ) -> tuple[list[int], list[int], str]:
+    """Training and validation rows with `shots` of each of the classes `names`, drawn from `pool`, and what was validated on."""
     wanted = min(shots, VAL_PER_CLASS)
     if published_val:
-        _enough(manifest, pool, labels, shots, 0, "training", MOST)
-        _enough(manifest, published_val, labels, wanted, 0, "the published validation part")
+        _enough(manifest, names, pool, labels, shots, 0, "training", MOST)
+        _enough(manifest, names, published_val, labels, wanted, 0, "the published validation part")
         return _draw(pool, labels, shots, rng), _draw(published_val, labels, wanted, rng), "published validation part"
-    _enough(manifest, pool, labels, shots, wanted, "training", MOST)
+    _enough(manifest, names, pool, labels, shots, wanted, "training", MOST)
     for val_groups in _group_choices(pool, groups, rng):
         held = np.isin(groups[pool], list(val_groups))
         val_pool, train_pool = np.asarray(pool)[held], np.asarray(pool)[~held]
-        if _holds(val_pool, labels, manifest, wanted) and _holds(train_pool, labels, manifest, shots):
+        if _holds(val_pool, labels, names, wanted) and _holds(train_pool, labels, names, shots):
             train = _draw(train_pool.tolist(), labels, shots, rng)
             return train, _draw(val_pool.tolist(), labels, wanted, rng), "validation on other groups"
     val = _draw(_known(pool, groups), labels, wanted, rng)
@@ -131,11 +170,12 @@ def _whole(
 ) -> tuple[list[int], list[int], str]:
     if published_val:
         return pool, published_val, "published validation part"
-    _enough(manifest, pool, labels, 1, VAL_PER_CLASS, "training")
+    names = manifest.class_names
+    _enough(manifest, names, pool, labels, 1, VAL_PER_CLASS, "training")
     for val_groups in _group_choices(pool, groups, rng):
         held = np.isin(groups[pool], list(val_groups))
         val_pool, train = np.asarray(pool)[held], np.asarray(pool)[~held]
-        if _holds(val_pool, labels, manifest, VAL_PER_CLASS) and _holds(train, labels, manifest, 1):
+        if _holds(val_pool, labels, names, VAL_PER_CLASS) and _holds(train, labels, names, 1):
             return train.tolist(), _draw(val_pool.tolist(), labels, VAL_PER_CLASS, rng), "validation on other groups"
     val = _draw(_known(pool, groups), labels, VAL_PER_CLASS, rng)
     rest = sorted(set(pool) - set(val))
@@ -179,19 +219,25 @@ def _draw(pool: Sequence[int], labels: np.ndarray, per_class: int, rng: np.rando
     return chosen
 
 
-def _holds(pool: np.ndarray, labels: np.ndarray, manifest: Manifest, per_class: int) -> bool:
+def _holds(pool: np.ndarray, labels: np.ndarray, names: Sequence[str], per_class: int) -> bool:
     counts = pd.Series(labels[pool]).value_counts()
-    return all(counts.get(c, 0) >= per_class for c in manifest.class_names)
+    return all(counts.get(c, 0) >= per_class for c in names)
 
 
 def _enough(
-    manifest: Manifest, pool: Sequence[int], labels: np.ndarray, wanted: int, val: int, part: str, most: str = ""
+    manifest: Manifest,
+    names: Sequence[str],
+    pool: Sequence[int],
+    labels: np.ndarray,
+    wanted: int,
+    val: int,
+    part: str,
+    most: str = "",
 ) -> None:
-    """A class has `wanted` videos in the pool, and beside them `val` of known groups; else an error that names it. `most` is added."""
+    """Each class has `wanted` videos in the pool, and beside them `val` of known groups; else an error that names it. `most` is added."""
     known = np.asarray(pool)[manifest.rows["group"].to_numpy()[list(pool)] != UNKNOWN_GROUP]
     every, may_validate = (
-        pd.Series(labels[list(p)]).value_counts().reindex(list(manifest.class_names), fill_value=0)
-        for p in (pool, known)
+        pd.Series(labels[list(p)]).value_counts().reindex(list(names), fill_value=0) for p in (pool, known)
     )
     short = every - wanted - val
     least = str((short.clip(upper=may_validate - val) if val else short).idxmin())

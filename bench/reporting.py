@@ -6,7 +6,7 @@ The folder is replaced whole (see `_swap`): whenever a rendering is killed, the 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +55,8 @@ def write(home: Path, kind: str = "all") -> Rendered:
     if kind not in KINDS:
         raise BenchError(f"unknown kind {kind!r}; it is one of {', '.join(KINDS)}")
     stamp, report = _stamp(home), home / "report"
-    results = store.Results(home)
-    artifacts, errors = _artifacts(results)
-    suffixes = KINDS[kind]
+    results, suffixes = store.Results(home), KINDS[kind]
+    artifacts, errors = _artifacts(results, suffixes)
     if suffixes is not None:
         artifacts = _with_old(artifacts, report, suffixes)
     with replaced(report) as folder:
@@ -92,8 +91,10 @@ def leaderboard(home: Path, manifest: str) -> str:
     return text
 
 
-def _artifacts(results: store.Results) -> tuple[list[Artifact], dict[str, str]]:
-    """Every plug-in's artifacts, and plug-in -> what it raised."""
+def _artifacts(
+    results: store.Results, suffixes: Collection[str] | None = None
+) -> tuple[list[Artifact], dict[str, str]]:
+    """Every plug-in's artifacts, and plug-in -> what it raised; content is made of those with one of the suffixes, None: of all."""
     _ = results.runs  # a home that cannot be read is no plug-in's fault
     artifacts: list[Artifact] = []
     errors: dict[str, str] = {}
@@ -102,6 +103,9 @@ def _artifacts(results: store.Results) -> tuple[list[Artifact], dict[str, str]]:
         try:
             made = list(plugins.find("results", name).render(results))
             twice = [a.name for i, a in enumerate(made) if a.name in makers or a.name in {b.name for b in made[:i]}]
+            for artifact in made:
+                if suffixes is None or Path(artifact.name).suffix in suffixes:
+                    _ = artifact.content  # whatever that raises is the plug-in's too
             if twice:
                 raise BenchError(
                     f"{', '.join(twice)}: files of {makers.get(twice[0], 'this plug-in')} already; rename them"

@@ -28,8 +28,10 @@ from bench.contracts import (
     Predictor,
     make_config,
 )
+from bench.cost import Meter
 from bench.decoding import cores, decode_workers
-from bench.forward import Encoder
+from bench.forward import Encoder, device_of
+from bench.frozen import parameter_hash
 from bench.planning import classes as classes_of
 from bench.planning import columns, feature_store, load_adapter, load_manifest, needs, resolve
 from bench.provenance import provenance
@@ -67,7 +69,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
     try:
         with _one_thread():
             predictions, facts, computed_with = _fit_and_predict(resolved, home)
-        scores = metrics.compute(predictions.logits, predictions.labels)
+        scores = metrics.compute(predictions.logits, predictions.labels, predictions.parts or None)
     except Exception as error:
         status = "n/a" if isinstance(error, NotApplicable) else "failed"
         lost = {"spec": to_dict(resolved.spec), "columns": {**known, "seconds": time.perf_counter() - started}}
@@ -115,14 +117,20 @@ def _fit_and_predict(
         raise BenchError(f"{spec.backbone} is not what it was when this run was planned; start the command again")
     features = feature_store(resolved, home)
     classes = classes_of(resolved, manifest)
+    learnt = classes.select(views.base) if views.base else classes
     before = parameter_hash(adapter.module)
-    train, failed_train = _view(features, manifest, views.train)
-    val, failed_val = _view(features, manifest, views.val)
+    train, failed_train = _view(features, manifest, views.train, learnt.names)
+    val, failed_val = _view(features, manifest, views.val, learnt.names)
     try:
-        predictor = fit(method, resolved, adapter, train, val, classes)
-        # Only now are the test features opened: nothing before this line could have seen them.
-        test, kept, failed = features.load(manifest, views.test)
-        logits = _predict(predictor, test, classes)
+        with Meter(device_of(adapter)) as meter:
+            predictor = fit(method, resolved, adapter, train, val, learnt)
+            meter.lap("fit")
+            # Only now are the test features opened: nothing before this line could have seen them.
+            test, kept, failed = features.load(manifest, views.test)
+            labels = _labels(manifest, kept, classes.names)
+            meter.lap("load")
+            logits, parts = _predict_parts(predictor, test, labels, classes, views.base)
+            meter.lap("predict")
     finally:
         changed = parameter_hash(adapter.module) != before
         if changed:
@@ -133,11 +141,12 @@ def _fit_and_predict(
     rows = manifest.rows
     predictions = store.Predictions(
         logits=logits,
-        labels=_labels(manifest, kept),
+        labels=labels,
         video_ids=rows["video_id"].iloc[kept].tolist(),
         groups=rows["group"].iloc[kept].tolist(),
         class_names=manifest.class_names,
         failed={rows["video_id"].iloc[p]: reason for p, reason in failed.items()},
+        parts=parts,
     )
     used = [*views.train, *views.val, *views.test]
     facts = {
@@ -147,7 +156,14 @@ def _fit_and_predict(
         "num_failed_train": failed_train + failed_val,
         "num_groups": int(rows["group"].iloc[kept].nunique()),
         "num_train": len(train) if train is not None else 0,
+        "num_pool": views.num_pool,
         "num_leaked": int(rows["stamp"].iloc[kept].isin(rows["stamp"].iloc[[*views.train, *views.val]]).sum()),
+        "num_trainable": 0 if method.TRAINABLE == "none" else getattr(predictor, "num_trainable", None),
+        "feature_ms": features.ms_a_video(manifest, used),
+        "fit_seconds": meter.seconds["fit"],
+        "predict_ms": 1000 * meter.seconds["predict"] / len(kept),
+        "peak_memory_mb": meter.peak_mb,
+        "hardware": meter.hardware,
     }
     return predictions, facts, features.computed_with(manifest, used)
 
@@ -188,13 +204,30 @@ def validation_score(resolved: ResolvedRun, home: Path) -> float:
         raise BenchError(f"the protocol {spec.protocol} has no validation videos, so nothing can be tuned under it")
     adapter, method = load_adapter(spec.backbone), plugins.find("methods", spec.method)
     features, classes = feature_store(resolved, home), classes_of(resolved, manifest)
+    if views.base:
+        classes = classes.select(views.base)
     with _one_thread():
-        train, _ = _view(features, manifest, views.train)
-        val, _ = _view(features, manifest, views.val)
+        train, _ = _view(features, manifest, views.train, classes.names)
+        val, _ = _view(features, manifest, views.val, classes.names)
         assert val is not None
         predictor = fit(method, resolved, adapter, train, val, classes)
         logits = _predict(predictor, val.features, classes)
     return metrics.compute(logits, val.labels.numpy())["top1"]
+
+
+def _predict_parts(
+    predictor: Predictor, test: Features, labels: np.ndarray, classes: Classes, base: Sequence[int]
+) -> tuple[np.ndarray, list[str]]:
+    """Logits `(N, C)`, and for base-to-novel the part of each video: told apart among its part's classes, -inf for the others."""
+    if not base:
+        return _predict(predictor, test, classes), []
+    logits = np.full((len(labels), len(classes)), -np.inf, dtype=np.float32)
+    is_base = np.isin(labels, base)
+    novel = np.setdiff1d(np.arange(len(classes)), base)
+    for rows, own in ((np.flatnonzero(is_base), np.asarray(base)), (np.flatnonzero(~is_base), novel)):
+        if len(rows):
+            logits[np.ix_(rows, own)] = _predict(predictor, test.select(rows), classes.select(own.tolist()))
+    return logits, np.where(is_base, *metrics.PARTS).tolist()
 
 
 def _predict(predictor: Predictor, test: Features, classes: Classes) -> np.ndarray:
@@ -246,33 +279,20 @@ def _encoder(adapter: Adapter, precision: str, compile: bool, num_frames: int) -
 _last_encoder: list[tuple[tuple[str, bool, int], Encoder]] = []
 
 
-def _view(features: FeatureStore, manifest: Manifest, positions: Sequence[int]) -> tuple[LabelledFeatures | None, int]:
+def _view(
+    features: FeatureStore, manifest: Manifest, positions: Sequence[int], class_names: Sequence[str]
+) -> tuple[LabelledFeatures | None, int]:
     """A labelled view and the number of its videos that could not be decoded; None for an empty view."""
     if not positions:
         return None, 0
     found, kept, failed = features.load(manifest, positions)
     numeric = {n: torch.tensor(manifest.rows[f"num:{n}"].to_numpy(copy=True)[kept]) for n in manifest.numeric}
-    return LabelledFeatures(found, torch.from_numpy(_labels(manifest, kept)), numeric), len(failed)
+    return LabelledFeatures(found, torch.from_numpy(_labels(manifest, kept, class_names)), numeric), len(failed)
 
 
-def _labels(manifest: Manifest, positions: Sequence[int]) -> np.ndarray:
-    number = {c: i for i, c in enumerate(manifest.class_names)}
+def _labels(manifest: Manifest, positions: Sequence[int], class_names: Sequence[str]) -> np.ndarray:
+    number = {c: i for i, c in enumerate(class_names)}
     return np.array([number[label] for label in manifest.rows["label"].iloc[list(positions)]], dtype=np.int64)
-
-
-def parameter_hash(module: torch.nn.Module) -> str:
-    """A hash of all parameters and buffers, on their device: sums of their bits weighted by place, so that equal changes cannot cancel."""
-    return "-".join(f"{_bit_sum(t):x}" for t in (*module.parameters(), *module.buffers()))
-
-
-def _bit_sum(tensor: torch.Tensor) -> int:
-    flat = tensor.detach().contiguous().reshape(-1)
-    bits = flat.view(_WORDS[flat.element_size()]).to(torch.int64)
-    places = 2 * torch.arange(len(bits), device=bits.device) + 1  # odd, so no factor is lost modulo 2^64
-    return int((bits * places).sum())
-
-
-_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 from bench.contracts import BenchError, digest
 
 SCHEMA = 1  # of the run folder; a folder of another schema is refused, never guessed at
-PROTOCOLS = ("zero_shot", "few_shot", "cross_subject")
+PROTOCOLS = ("zero_shot", "few_shot", "cross_subject", "base_to_novel")
+WITH_SHOTS = ("few_shot", "base_to_novel")
 BANK_CONTROLS = ("none", "shuffled")
 SAMPLINGS = ("segment_centre",)
 DECODERS = ("pyav",)
@@ -65,9 +66,10 @@ class RunSpec:
         _one_of("protocol", self.protocol, PROTOCOLS)
         _one_of("bank_control", self.bank_control, BANK_CONTROLS)
         _one_of("precision", self.precision, PRECISIONS)
-        if (self.shots is not None) != (self.protocol == "few_shot"):
+        if (self.shots is not None) != (self.protocol in WITH_SHOTS):
             raise BenchError(
-                f"shots is {self.shots} under the protocol {self.protocol}; few_shot needs it, the others take none"
+                f"shots is {self.shots} under the protocol {self.protocol}; {' and '.join(WITH_SHOTS)} need it, "
+                "the others take none"
             )
         if self.shots is not None and self.shots < 1:
             raise BenchError(f"shots is {self.shots}; it is at least 1")

@@ -75,6 +75,7 @@ class Grid:
         for part in grouped(cells, lambda cell: (cell.key.dataset, cell.key.setting, cell.key.column)).values():
             self.verdicts |= whole.ties(part)
         learnt = grouped((cell for cell in cells if cell.key.needs_train), _comparable)
+        self.tests = [verdict.test for verdict in self.verdicts.values()]
         self._expected = {place: whole.replicates(part) for place, part in learnt.items()}
 
     def rows(

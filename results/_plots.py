@@ -5,6 +5,7 @@ Figures are made without pyplot: nothing is global, no display is asked for, and
 
 from __future__ import annotations
 
+import functools
 import io
 import textwrap
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from bench.contracts import Artifact
 from results._tables import escape_markdown, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
@@ -159,15 +160,28 @@ def nothing(title: str, bare: Sequence[str], why: str, any_runs: bool) -> str:
     return f"## {title}\n\nNothing to draw: {escape_markdown(text)}.\n"
 
 
-def artifacts(figure: Figure, file_name: str, title: str) -> Iterator[Artifact]:
-    """The figure as PNG (300 dpi), PDF and SVG, without dates or versions inside."""
-    metadata: dict[str, dict[str, None]] = {
-        "png": {"Software": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-        "svg": {"Date": None, "Creator": None},
-    }
-    for form, facts in metadata.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=form, dpi=300, metadata=facts)
-        figure.set_layout_engine("none")  # everything has found its place: most of the time goes into that
-        yield Artifact(f"{file_name}.{form}", buffer.getvalue(), title)
+def artifacts(draw: Callable[[], Figure], file_name: str, title: str) -> Iterator[Artifact]:
+    """The figure as PNG (300 dpi), PDF and SVG, without dates or versions inside; drawn, in our style, once one is asked for."""
+    saved = functools.cache(lambda: _saved(draw))
+    for form in _METADATA:
+        yield Artifact(f"{file_name}.{form}", functools.partial(lambda form: saved()[form], form), title)
+
+
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+def _saved(draw: Callable[[], Figure]) -> dict[str, bytes]:
+    """Form -> file of a figure."""
+    found = {}
+    with style():
+        figure = draw()
+        for form, facts in _METADATA.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=form, dpi=300, metadata=facts)
+            figure.set_layout_engine("none")  # everything has found its place: most of the time goes into that
+            found[form] = buffer.getvalue()
+    return found

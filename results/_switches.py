@@ -42,7 +42,8 @@ class Ablation:
 def ablations(board: Board, cells: Sequence[Cell]) -> list[Ablation]:
     """Every ablation among the cells of one data set; p values Holm-corrected over all of them together.
 
-    The reference is the variant with the most neighbours that differ from it in one switch; of several, the first.
+    The reference is the variant with the most neighbours that differ from it in one switch; of several the method's defaults,
+    otherwise the first.
     """
     found = []
     for members in grouped(cells, _group).values():
@@ -68,7 +69,8 @@ def _ablation(board: Board, cells: Sequence[Cell]) -> Iterator[Ablation]:
     counts = [sum(step is not None for step in row) for row in steps]
     if not max(counts):
         return
-    centre = counts.index(max(counts))
+    defaults = [bool(board.values("is_default")[cell.runs[0]]) for cell in cells]
+    centre = max(range(len(cells)), key=lambda place: (counts[place], defaults[place], -place))
     reference = cells[centre]
     variants = []
     for cell, mine, name in zip(cells, settings, steps[centre], strict=True):

@@ -147,16 +147,31 @@ _LATEX = {
     "−": "$-$",
     "—": "---",
     "–": "--",
+    "Δ": r"$\Delta$",
 }
+# What pdfLaTeX with T1 fonts shows as it stands; tried with TeX Live 2022.
+_LATIN = re.compile("[ -~¡-¬®-ĥĨ-ķĹ-ľŁ-ňŊ-ťŨ-žƒȘșȚț‐‘’‚“”„†‡•…‰€№™←↑→↓]")
+COLUMN_WIDTH = 62  # characters of 9 point that go into 3.3 inches
+_OTHER = r"\providecommand{\kpchar}[2]{\ifdefined\Umathchar#2\else(U+#1)\fi}"  # XeTeX and LuaTeX have that primitive
 
 
 def escape_latex(text: str) -> str:
-    """Shown as written by LaTeX with T1 fonts; scripts other than Latin need XeLaTeX or LuaLaTeX, as everywhere."""
-    return re.sub(r"(?<=\w)\{-\}(?=\w)", "-", "".join(_LATEX.get(c, c) for c in plain(text)))
+    """Shown as written by LaTeX with T1 fonts; a character that pdfLaTeX lacks as its number there, as (U+2603)."""
+    return re.sub(r"(?<=\w)\{-\}(?=\w)", "-", "".join(map(_latex_char, plain(text))))
+
+
+def _latex_char(char: str) -> str:
+    if char in _LATEX:
+        return _LATEX[char]
+    return char if _LATIN.match(char) else rf"\kpchar{{{ord(char):04X}}}{{{char}}}"
 
 
 def latex(table: Table) -> str:
-    """A `table` float with booktabs rules, caption above, notes below; scaled down where wider than the line."""
+    """A float with booktabs rules, caption above, notes below; scaled down where wider than the line.
+
+    One that does not fit one column of a two-column paper is a `table*`, which goes over both and over the line of any other.
+    """
+    star = "*" if _width(table) > COLUMN_WIDTH else ""
     columns = "l" * table.num_text + "r" * (len(table.header) - table.num_text)
     blocks = [" \\\\\n".join(" & ".join(map(_latex_cell, row)) for row in block) + r" \\" for block in table.blocks]
     nothing = rf"\multicolumn{{{len(table.header)}}}{{@{{}}l@{{}}}}{{Nothing to show.}} \\"
@@ -164,8 +179,7 @@ def latex(table: Table) -> str:
     notes += [rf"\textsuperscript{{{mark}}}{escape_latex(text)}" for mark, text in table.footnotes]
     below = [r"\par\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright", "\\par\n".join(notes)]
     lines = [
-        r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}.",
-        r"\begin{table}[t]",
+        rf"\begin{{table{star}}}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}}}",
         rf"\label{{tab:{table.name}}}",
@@ -179,9 +193,17 @@ def latex(table: Table) -> str:
         r"\bottomrule",
         r"\end{tabular}}",
         *([*below, r"\end{minipage}"] if notes else []),
-        r"\end{table}",
+        rf"\end{{table{star}}}",
     ]
-    return "\n".join(lines) + "\n"
+    needs = [r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}."]
+    needs += [_OTHER] if any(r"\kpchar" in line for line in lines) else []
+    return "\n".join([*needs, *lines]) + "\n"
+
+
+def _width(table: Table) -> int:
+    """Characters of the longest cell of each column, and two between columns."""
+    rows = [list(table.header), *([cell.text for cell in row] for block in table.blocks for row in block)]
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
 
 
 def _latex_cell(cell: Cell) -> str:

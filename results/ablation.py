@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from results import _notes, _plots, _tables
+from results import _ablation_figures, _captions, _notes, _plots, _tables
 from results._cells import p_text, points, shown
 from results._data import Board, Cell, board, column_name, grouped, protocol_name
 from results._switches import Ablation, Variant, ablations
@@ -35,7 +35,8 @@ def render(results: ResultsView) -> Iterator[Artifact]:
         yield from _tables.artifacts(_table(whole, dataset, found))
         for (setting, method), part in grouped_ablations(found).items():
             name = f"ablation-{_tables.slug(dataset)}-{_tables.slug(method)}{f'-k{setting[1]}' if setting[1] else ''}"
-            yield from _draw(whole, part, name, f"{TITLE}: {dataset}, {method}, {protocol_name(*setting)}")
+            title = f"{TITLE}: {dataset}, {method}, {protocol_name(*setting)}"
+            yield from _plots.artifacts(functools.partial(_ablation_figures.draw, whole, part), name, title)
     if bare or not whole.cells:
         said = (
             f"No two runs of one method differ in one switch: {', '.join(bare)}." if bare else "There are no runs yet."
@@ -56,6 +57,7 @@ def _table(whole: Board, dataset: str, found: Sequence[Ablation]) -> _tables.Tab
     every = [cell for one in found for cell in (one.reference, *(variant.cell for variant in one.variants))]
     blocks = [(_reference(one.reference, feet), *(_line(variant, feet) for variant in one.variants)) for one in found]
     title = f"{TITLE}: {_notes.dataset_title(whole, every)}"
+    tests = [variant.test.test for one in found for variant in one.variants]
     notes = [*_notes.toy_scale(whole, every), *_notes.intervals(every)]
     notes.append("Each video counts with the share of its runs (seeds, shuffles, splits) that were right.")
     if all(math.isnan(variant.test.p_value) for one in found for variant in one.variants):
@@ -64,7 +66,7 @@ def _table(whole: Board, dataset: str, found: Sequence[Ablation]) -> _tables.Tab
         name=f"ablation-{_tables.slug(dataset)}",
         title=title,
         caption=f"{title}. Top-1 accuracy in percent, and Δ: variant − reference in percentage points, paired on the same "
-        "test videos, with its 95 % interval; p values Holm-corrected over this table.",
+        f"test videos, with its 95 % interval; p values Holm-corrected over this table. {_captions.of(whole, every, tests)}",
         header=_HEADER,
         blocks=tuple(blocks),
         num_text=_NUM_TEXT,
@@ -117,75 +119,3 @@ def _record(whole: Board, reference: Cell, variant: Variant) -> dict[str, Any]:
         },
         "run_ids": " ".join([*whole.run_ids(cell), *whole.run_ids(reference)]),
     }
-
-
-def _draw(whole: Board, found: Sequence[Ablation], file_name: str, title: str) -> Iterator[Artifact]:
-    """Bars with the differences beside them, or a curve where the only switch is a number; one panel a backbone."""
-    rows = list(dict.fromkeys(cell.name for one in found for cell in _ordered(one)))
-    labels = [_plots.name(label, 20) for label in _without_shared_beginning(rows)]
-    height = 0.45 + 0.19 * max(len(rows), 0.65 * sum(label.count("\n") + 1 for label in labels))
-    small = _note(whole, found)
-    with _plots.style():
-        palette = _plots.colours(len(rows))
-        figure, axes = _plots.panels(len(found), height, 0.1 + _plots.note_height_in(small))
-        for ax, one in zip(axes, found, strict=True):
-            told = {variant.cell.name: variant for variant in one.variants}
-            cells = {cell.name: cell for cell in _ordered(one)}
-            for place, row in enumerate(rows):
-                cell = cells.get(row)
-                if cell is None or cell.interval is None:
-                    ax.text(50, place, "no run" if cell is None else cell.status, ha="center", va="center", fontsize=6)
-                    continue
-                half = float(np.nan_to_num(100 * cell.half_width))
-                ax.barh(place, 100 * cell.top1, height=0.7, color=palette[place], linewidth=0)
-                ax.errorbar(100 * cell.top1, place, xerr=half, color="0.15", elinewidth=0.8, capsize=1.5, capthick=0.8)
-                if row in told:
-                    _delta(ax, place, 100 * cell.top1 + half, told[row])
-            for count in whole.distinct("num_classes", list(cells.values())):
-                ax.axvline(100 / count, color="black", linestyle=":", linewidth=0.9)
-            ax.set_title(_plots.name(column_name(one.reference.key.column), 26))
-            ax.set_xlim(0, 100)
-            ax.set_xticks([0, 25, 50, 75], ["0", "25", "50", "75"])  # 100 would touch the next panel's 0
-            ax.grid(visible=False, axis="y")
-            ax.set_yticks(range(len(rows)), labels)
-            ax.set_ylim(len(rows) - 0.4, -0.6)
-        for ax in axes[-2:]:
-            ax.set_xlabel("top-1 (%)")
-        _plots.note(figure, small)
-        yield from _plots.artifacts(figure, file_name, title)
-
-
-def _without_shared_beginning(names: Sequence[str]) -> list[str]:
-    """The names without the words up to a comma that all of them begin with: the title tells those."""
-    start, comma, _ = names[0].partition(", ")
-    shared = start + comma
-    return (
-        [name.removeprefix(shared) for name in names]
-        if comma and all(n.startswith(shared) for n in names)
-        else list(names)
-    )
-
-
-def _delta(ax: Any, place: int, end: float, variant: Variant) -> None:
-    """The difference from the reference, beside its bar or, where that ends too far right, inside it."""
-    text = points(variant.test.difference, True) + ("*" if variant.p_holm < 0.05 else "")
-    inside = end > 70
-    colour = {"color": "white", "fontweight": "bold"} if inside else {"color": "0.15"}
-    ax.text(2 if inside else end + 2, place, text, va="center", ha="left", fontsize=5.5, **colour)
-
-
-def _ordered(one: Ablation) -> list[Cell]:
-    return [one.reference, *(variant.cell for variant in one.variants)]
-
-
-def _note(whole: Board, found: Sequence[Ablation]) -> str:
-    cells = [cell for one in found for cell in _ordered(one)]
-    overs = dict.fromkeys(cell.interval.over for cell in cells if cell.interval is not None)
-    told = [f"Whiskers: 95 % intervals over {'; over '.join(overs)}."] if overs else ["No run is complete."]
-    told.append(
-        "First bar: the reference; numbers: difference from it in points, paired (*: p < .05 after Holm). Dotted: chance."
-    )
-    for cell in cells:
-        told += [f"{cell.key.backbone}, {cell.name}: {_plots.short(problem)}." for problem in cell.problems]
-    told += [f"{note[0].upper()}{note[1:]}" for note in _notes.toy_scale(whole, cells)]
-    return " ".join(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from bench.contracts import ResultsView
 
 TITLE = "Accuracy against cost"
 COSTS = {"gflops": "GFLOPs a clip", "num_trainable": "trained parameters"}
 MOST_NAMED = 12  # methods that a legend has room for
+STEP = 0.024  # of an axis' length: the width of a marker
 _TOLD = ("gflops", "num_trainable", "feature_ms", "predict_ms")
 
 
@@ -38,7 +41,8 @@ def render(results: ResultsView) -> Iterator[Artifact]:
             bare.append(dataset)
             continue
         name, title = f"accuracy-cost-{_tables.slug(dataset)}", f"{TITLE}: {dataset}"
-        yield from _draw(whole, cells, frame, costs, name, title)
+        draw = functools.partial(_draw, whole, cells, frame, costs)
+        yield from _plots.artifacts(draw, name, title)
         yield Artifact(f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"), title)
     why = "no complete run recorded what it costs (older runs did not)"
     if said := _plots.nothing(TITLE, bare, why, bool(whole.cells)):
@@ -69,43 +73,53 @@ def _points(whole: Board, cells: Sequence[Cell]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(_TOLD, float))
 
 
-def _draw(
-    whole: Board, cells: Sequence[Cell], frame: pd.DataFrame, costs: Sequence[str], name: str, title: str
-) -> Iterator[Artifact]:
+def _draw(whole: Board, cells: Sequence[Cell], frame: pd.DataFrame, costs: Sequence[str]) -> Figure:
     best = frame.groupby("shown_as")["top1"].max().sort_values(ascending=False, kind="stable")
     named = list(best.index[:MOST_NAMED])
     small = _note(whole, cells, frame, costs, len(best) - len(named))
-    with _plots.style():
-        looks = _plots.looks(named)
-        handles = [Line2D([], [], label=_plots.name(n), **{**looks[n], "linestyle": ""}) for n in sorted(named)]
-        if len(best) > len(named):
-            handles.append(Line2D([], [], label="others", color="0.6", marker=".", linestyle=""))
-        handles.append(Line2D([], [], label="Pareto front", color="0.15", linewidth=0.8))
-        extra = _plots.legend_height_in(handles) + _plots.note_height_in(small)
-        figure, axes = _plots.stacked(len(costs), 1.5, extra)
-        for ax, cost in zip(axes, costs, strict=True):
-            _panel(ax, frame[frame[cost] > 0], cost, looks)
-        _plots.legend(figure, handles)
-        _plots.note(figure, small)
-        yield from _plots.artifacts(figure, name, title)
+    looks = _plots.looks(named)
+    handles = [Line2D([], [], label=_plots.name(n), **{**looks[n], "linestyle": ""}) for n in sorted(named)]
+    if len(best) > len(named):
+        handles.append(Line2D([], [], label="others", color="0.6", marker=".", linestyle=""))
+    handles.append(Line2D([], [], label="Pareto front", color="0.15", linewidth=0.8))
+    extra = _plots.legend_height_in(handles) + _plots.note_height_in(small)
+    figure, axes = _plots.stacked(len(costs), 1.5, extra)
+    for ax, cost in zip(axes, costs, strict=True):
+        _panel(ax, frame[frame[cost] > 0], cost, looks)
+    _plots.legend(figure, handles)
+    _plots.note(figure, small)
+    return figure
 
 
 def _panel(ax: Axes, frame: pd.DataFrame, cost: str, looks: dict[str, dict[str, Any]]) -> None:
-    for shown, part in frame.groupby("shown_as", sort=True):
-        look = looks.get(str(shown), {"color": "0.6", "marker": "."})
-        style = {"color": look["color"], "marker": look["marker"], "linestyle": "", "clip_on": False}
-        ax.plot(part[cost].to_numpy(float), 100 * part["top1"].to_numpy(float), **style)
     x, y = frame[cost].to_numpy(float), 100 * frame["top1"].to_numpy(float)
+    shown = frame["shown_as"].to_numpy(str)
+    low, high = x.min() / 1.5, x.max() * 1.5
+    beside = dodged(x, shown, STEP * math.log(high / low))
+    for name in sorted(set(shown)):
+        look, mine = looks.get(name, {"color": "0.6", "marker": "."}), shown == name
+        style = {"color": look["color"], "marker": look["marker"], "linestyle": "", "clip_on": False}
+        ax.plot(beside[mine], y[mine], **style)
     places = front(x, y)
     ax.plot(x[places], y[places], color="0.15", linewidth=0.8, drawstyle="steps-post", zorder=1)
     ax.set_xscale("log")
     ax.minorticks_off()
-    ax.set_xlim(x.min() / 1.5, x.max() * 1.5)
-    ticks = _ticks(x.min() / 1.5, x.max() * 1.5)
+    ax.set_xlim(low, high)
+    ticks = _ticks(low, high)
     ax.set_xticks(ticks, [_short(tick) for tick in ticks])
     ax.set_ylim(0, 100)
     ax.set_ylabel("top-1 (%)")
     ax.set_xlabel(COSTS[cost])
+
+
+def dodged(x: np.ndarray, names: np.ndarray, step: float) -> np.ndarray:
+    """Places `(N,)` on a log axis at which points of one cost but other names stand beside each other, `step` nats apart."""
+    beside = np.array(x, dtype=float)
+    for cost in np.unique(x):
+        here = x == cost
+        columns = np.unique(names[here], return_inverse=True)[1]
+        beside[here] *= np.exp(step * (columns - columns.max() / 2))
+    return beside
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -126,7 +140,8 @@ def _short(value: float) -> str:
 
 def _note(whole: Board, cells: Sequence[Cell], frame: pd.DataFrame, costs: Sequence[str], others: int) -> str:
     told = ["A point: a method with one backbone, protocol and K, mean over its runs; no intervals (see the tables)."]
-    told.append("Line: what no cheaper point reaches, over all protocols together. Log scale.")
+    told.append("Methods of one cost stand beside each other. Line: what no cheaper point reaches, over all protocols.")
+    told.append("Log scale.")
     if "num_trainable" in costs:
         told.append("Methods that train nothing have no place on the log scale of trained parameters.")
     for cost in costs:

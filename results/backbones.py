@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from results import _grid, _notes, _tables
+from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, cell_marks, record, shown
 from results._data import Board, Cell, Key, Verdict, board, column_name, grouped, protocol_name
 
@@ -57,11 +57,12 @@ class _Sheet:
         title = _notes.dataset_title(self.board, self.cells)
         blocks = [self._chance()]
         blocks += [self._block(cells) for cells in grouped(self.cells, lambda cell: cell.key.setting).values()]
+        tests = [verdict.test for verdict in self.verdicts]
         return _tables.Table(
             name=f"backbones-{_tables.slug(self.dataset)}",
             title=f"{TITLE}: {title}",
             caption=f"Top-1 accuracy in percent on {title}: mean ± half of its 95 % interval, (n) where it is the mean "
-            "of n runs. Column heads: backbone (frames × views).",
+            f"of n runs. Column heads: backbone (frames × views). {_captions.of(self.board, self.cells, tests)}",
             header=(*_HEADER, *map(column_name, self.columns)),
             blocks=tuple(blocks),
             num_text=len(_HEADER),

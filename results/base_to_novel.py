@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.stats import ALPHA, Interval, PairedTest, holm, paired_over_group_means, paired_over_splits
-from results import _grid, _notes, _tables
+from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, points, record
 from results._data import Board, Cell, board, column_name, grouped, protocol_name
 
@@ -50,7 +50,7 @@ def tables(results: ResultsView) -> Iterator[_tables.Table]:
 
 def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
     title, feet = _notes.dataset_title(whole, cells), _tables.Footnotes()
-    blocks, records, tests, overs = [], [], set(), []
+    blocks, records, tests, intervals = [], [], set(), []
     for part in grouped(cells, lambda cell: (cell.key.setting, cell.key.column)).values():
         numbers = {metric: _numbers(whole, part, metric) for metric in METRICS}
         bold = {metric: _bold(whole, list(found.values())) for metric, found in numbers.items()}
@@ -66,7 +66,7 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
                 number = numbers[metric].get(cell)
                 line.append(_shown(cell, number, bold[metric].get(cell, (False, ""))[0], feet))
                 row |= _facts(metric, number, bold[metric].get(cell))
-                overs += [number.interval.over] if number and not math.isnan(number.interval.low) else []
+                intervals += [number.interval] if number and not math.isnan(number.interval.low) else []
             records.append(row)
             lines.append(tuple(line))
         blocks.append(tuple(lines))
@@ -75,12 +75,13 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
         title=f"{TITLE}: {title}",
         caption=f"Base-to-novel on {title}: learnt on base classes; base and novel videos are each told apart among "
         "classes of their own kind. Top-1 accuracy in percent, and the harmonic mean of the two: mean ± half of its "
-        "95 % interval, (n) where it is the mean of n runs. Backbones: name (frames × views).",
+        "95 % interval, (n) where it is the mean of n runs. Backbones: name (frames × views). "
+        f"{_captions.of(whole, cells, tests, intervals)}",
         header=(*_HEADER, *METRICS.values()),
         blocks=tuple(blocks),
         num_text=len(_HEADER),
         frame=pd.DataFrame(records),
-        notes=tuple(_notes_of(whole, cells, overs, tests)),
+        notes=tuple(_notes_of(whole, cells, [interval.over for interval in intervals], tests)),
         footnotes=feet.listed(),
     )
 

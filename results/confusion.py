@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 TITLE = "Confusion"
 MOST_ROWS = 60  # rows of a panel that still can be told apart in print; more classes are drawn in blocks
-MOST_NAMES = 12  # class names that fit beside a panel
+MOST_NAMES = 16  # classes whose names fit beside a matrix of half a column, at 4.8 point
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -37,7 +38,8 @@ def render(results: ResultsView) -> Iterator[Artifact]:
         told = [
             _records(cell, *found[cell.key]).assign(backbone=pair.column) for pair in one.pairs for cell in pair.cells
         ]
-        yield from _draw(whole, one, [[found[cell.key] for cell in pair.cells] for pair in one.pairs], name, title)
+        counts = [[found[cell.key] for cell in pair.cells] for pair in one.pairs]
+        yield from _plots.artifacts(functools.partial(_draw, whole, one, counts), name, title)
         yield Artifact(f"{name}.csv", pd.concat(told).to_csv(index=False, lineterminator="\n"), title)
     if said := _plots.nothing(TITLE, bare, "no complete run", bool(whole.cells)):
         yield Artifact("confusion.md", said, TITLE)
@@ -80,9 +82,7 @@ def _draw(
     whole: Board,
     one: _pairs.Chosen,
     found: Sequence[Sequence[tuple[tuple[str, ...], np.ndarray]]],
-    name: str,
-    title: str,
-) -> Iterator[Artifact]:
+) -> Figure:
     num = max(len(names) for part in found for names, _ in part)
     block = -(-num // MOST_ROWS)
     small = (
@@ -92,29 +92,28 @@ def _draw(
         + _pairs.note(whole, one, one.pairs)
     )
     named = num <= MOST_NAMES
-    with _plots.style():
-        height = 1.75 if named else 1.65
-        figure, axes = _plots.panels(2 * len(one.pairs), height, 0.8 + _plots.note_height_in(small))
-        for i, (pair, part) in enumerate(zip(one.pairs, found, strict=True)):
-            names, counts = part[-1]
-            left, right = axes[2 * i], axes[2 * i + 1]
-            best = _picture(left, shares(counts, block), "cividis", 0)
-            left.set_title(_plots.name(pair.column, 26))
-            if pair.base is None or part[0][0] != names:
-                why = "no baseline" if pair.base is None else "other classes\nin the baseline"
-                right.text(0.5, 0.5, why, transform=right.transAxes, ha="center", va="center", fontsize=6)
-                right.grid(visible=False)
-            else:
-                difference = _picture(right, shares(counts, block) - shares(part[0][1], block), "RdBu", -100)
-                right.set_title("minus baseline")
-                if i == len(one.pairs) - 1:
-                    _bar(figure, difference, axes[1::2], "points", [-50, 0, 50])
+    height = 1.75 if named else 1.65
+    figure, axes = _plots.panels(2 * len(one.pairs), height, 0.8 + _plots.note_height_in(small))
+    for i, (pair, part) in enumerate(zip(one.pairs, found, strict=True)):
+        names, counts = part[-1]
+        left, right = axes[2 * i], axes[2 * i + 1]
+        best = _picture(left, shares(counts, block), "cividis", 0)
+        left.set_title(_plots.name(pair.column, 26))
+        if pair.base is None or part[0][0] != names:
+            why = "no baseline" if pair.base is None else "other classes\nin the baseline"
+            right.text(0.5, 0.5, why, transform=right.transAxes, ha="center", va="center", fontsize=6)
+            right.grid(visible=False)
+        else:
+            difference = _picture(right, shares(counts, block) - shares(part[0][1], block), "RdBu", -100)
+            right.set_title("minus baseline")
             if i == len(one.pairs) - 1:
-                _bar(figure, best, axes[::2], "%", [25, 50, 75])
-            for ax in (left, right):
-                _ticks(ax, names, block, named)
-        _plots.note(figure, small)
-        yield from _plots.artifacts(figure, name, title)
+                _bar(figure, difference, axes[1::2], "points", [-50, 0, 50])
+        if i == len(one.pairs) - 1:
+            _bar(figure, best, axes[::2], "%", [25, 50, 75])
+        for ax in (left, right):
+            _ticks(ax, names, block, named)
+    _plots.note(figure, small)
+    return figure
 
 
 def _picture(ax: Axes, values: np.ndarray, colours: str, least: float) -> object:

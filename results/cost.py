@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from results import _grid, _notes, _tables
+from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, shown
 from results._data import Board, Cell, board, column_name, grouped, nanmean, protocol_name
 
@@ -51,7 +51,8 @@ def table(results: ResultsView) -> _tables.Table:
         name="cost",
         title=TITLE,
         caption="Cost and accuracy of each method on each backbone (frames × views), measured where the most videos were "
-        f"tested, among those with the most training videos a class. {_grid.TOP1} Costs are means over the same runs.",
+        f"tested, among those with the most training videos a class. {_grid.TOP1} Costs are means over the same runs. "
+        f"{_captions.of(whole, cells)}",
         header=(*_HEADER, "Top-1", *COSTS.values()),
         blocks=tuple(blocks),
         num_text=len(_HEADER),

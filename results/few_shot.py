@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from results import _grid, _notes, _tables
+from results import _captions, _grid, _notes, _tables
 from results._data import Board, Cell, board, column_name, grouped
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
         name=name,
         title=f"{TITLE}: {title}",
         caption=f"Few-shot on {title}, K training videos a class (K = 0: zero-shot). {_grid.TOP1} "
-        "Backbones: name (frames × views).",
+        f"Backbones: name (frames × views). {_captions.of(whole, cells, grid.tests)}",
         header=(*_HEADER, *(f"K = {k}" for k in shots)),
         blocks=tuple(blocks),
         num_text=len(_HEADER),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from bench.contracts import ResultsView
 
@@ -31,7 +33,8 @@ def render(results: ResultsView) -> Iterator[Artifact]:
             bare.append(dataset)
             continue
         frame, file_name = _points(whole, drawn), f"few-shot-{_tables.slug(dataset)}"
-        yield from _draw(whole, frame, drawn, file_name, f"{TITLE}: {dataset}")
+        draw = functools.partial(_draw, whole, frame, drawn)
+        yield from _plots.artifacts(draw, file_name, f"{TITLE}: {dataset}")
         yield Artifact(f"{file_name}.csv", frame.to_csv(index=False, lineterminator="\n"), f"{TITLE}: {dataset}")
     if bare or not whole.cells:
         why = f"no few-shot runs: {', '.join(bare)}" if bare else "there are no runs yet"
@@ -57,42 +60,39 @@ def _points(whole: Board, cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(points, columns=["backbone", "shown_as", "shots", *numbers])
 
 
-def _draw(whole: Board, frame: pd.DataFrame, cells: Sequence[Cell], file_name: str, title: str) -> Iterator[Artifact]:
+def _draw(whole: Board, frame: pd.DataFrame, cells: Sequence[Cell]) -> Figure:
     few = frame[frame["shots"] > 0]
     lines, levels = list(few["shown_as"].unique()), list(frame.loc[frame["shots"] == 0, "shown_as"].unique())
     backbones = sorted(few["backbone"].unique())
     small = _note(frame[frame["backbone"].isin(backbones)], bool(whole.values("toy_scale")[cells[0].runs[0]]))
     without = sorted(set(frame["backbone"]) - set(backbones))
     small += f" Without few-shot runs, so not shown: {', '.join(without)}." if without else ""
-    with _plots.style():
-        palette = _plots.colours(len(lines) + len(levels))
-        looks: dict[str, dict[str, Any]] = {}
-        for i, name in enumerate(lines):
-            looks[name] = {"color": palette[i], "marker": _plots.MARKERS[i % len(_plots.MARKERS)]}
-        handles = [Line2D([], [], label=_plots.name(name), **looks[name]) for name in lines]
-        for i, name in enumerate(levels):
-            dash = _plots.DASHES[i % len(_plots.DASHES)]
-            level: dict[str, Any] = {"color": palette[len(lines) + i], "linestyle": dash, "linewidth": 0.9}
-            looks[f"zero-shot: {name}"] = level
-            handles.append(Line2D([], [], label=_plots.name(name), **level))
-        handles.append(Line2D([], [], label="chance", color="black", linestyle=":", linewidth=0.9))
-        figure, axes = _plots.panels(
-            len(backbones), 1.55, _plots.legend_height_in(handles) + _plots.note_height_in(small)
-        )
-        for ax, backbone in zip(axes, backbones, strict=True):
-            of_backbone = [cell for cell in cells if column_name(cell.key.column) == backbone]
-            for count in whole.distinct("num_classes", of_backbone, done=False):
-                ax.axhline(100 / count, color="black", linestyle=":", linewidth=0.9)
-            _panel(ax, frame[frame["backbone"] == backbone], looks)
-            ax.set_title(_plots.name(backbone, 26))
-            ax.set_xticks(sorted(few["shots"].unique()), [str(k) for k in sorted(few["shots"].unique())])
-        for ax in axes[-2:]:
-            ax.set_xlabel("training videos a class (K)")
-        for ax in axes[::2]:
-            ax.set_ylabel("top-1 (%)")
-        _plots.legend(figure, handles)
-        _plots.note(figure, small)
-        yield from _plots.artifacts(figure, file_name, title)
+    palette = _plots.colours(len(lines) + len(levels))
+    looks: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(lines):
+        looks[name] = {"color": palette[i], "marker": _plots.MARKERS[i % len(_plots.MARKERS)]}
+    handles = [Line2D([], [], label=_plots.name(name), **looks[name]) for name in lines]
+    for i, name in enumerate(levels):
+        dash = _plots.DASHES[i % len(_plots.DASHES)]
+        level: dict[str, Any] = {"color": palette[len(lines) + i], "linestyle": dash, "linewidth": 0.9}
+        looks[f"zero-shot: {name}"] = level
+        handles.append(Line2D([], [], label=_plots.name(name), **level))
+    handles.append(Line2D([], [], label="chance", color="black", linestyle=":", linewidth=0.9))
+    figure, axes = _plots.panels(len(backbones), 1.55, _plots.legend_height_in(handles) + _plots.note_height_in(small))
+    for ax, backbone in zip(axes, backbones, strict=True):
+        of_backbone = [cell for cell in cells if column_name(cell.key.column) == backbone]
+        for count in whole.distinct("num_classes", of_backbone, done=False):
+            ax.axhline(100 / count, color="black", linestyle=":", linewidth=0.9)
+        _panel(ax, frame[frame["backbone"] == backbone], looks)
+        ax.set_title(_plots.name(backbone, 26))
+        ax.set_xticks(sorted(few["shots"].unique()), [str(k) for k in sorted(few["shots"].unique())])
+    for ax in axes[-2:]:
+        ax.set_xlabel("training videos a class (K)")
+    for ax in axes[::2]:
+        ax.set_ylabel("top-1 (%)")
+    _plots.legend(figure, handles)
+    _plots.note(figure, small)
+    return figure
 
 
 def _panel(ax: Axes, frame: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from results import _grid, _notes, _tables
+from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING
 from results._data import Cell, board, column_name, grouped, protocol_name
 
@@ -48,7 +48,7 @@ def table(results: ResultsView) -> _tables.Table:
     return _tables.Table(
         name="leaderboard",
         title=TITLE,
-        caption=f"{_grid.TOP1} Backbones: name (frames × views). Rows are grouped by protocol.",
+        caption=f"{_grid.TOP1} Backbones: name (frames × views). {_captions.of(whole, cells, grid.tests)}",
         header=(*_HEADER, *by_dataset),
         blocks=((first,), *blocks),
         num_text=len(_HEADER),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from results import _notes, _tables
+from results import _captions, _notes, _tables
 from results._cells import points
 from results._data import Board, Cell, board, column_name, grouped, protocol_name
 
@@ -71,7 +71,8 @@ def _table(whole: Board, name: str, cells: Sequence[Cell], done: Sequence[Cell])
         name=name,
         title=f"{TITLE}: {title}, {column}",
         caption=f"Recall in percent, class by class, on {title} with {column} (frames × views): {settings}. Each is the "
-        "share of a class's test videos that were told right, over all complete runs of a method.",
+        "share of a class's test videos that were told right, over all complete runs of a method. "
+        f"{_captions.of(whole, shown, intervals=())}",
         header=("Class", "Videos", *(f"{cell.name}, {protocol_name(*cell.key.setting)}" for cell in shown)),
         blocks=((tuple(means),), tuple(rows)),
         num_text=1,

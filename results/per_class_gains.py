@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,6 +14,8 @@ from results.confusion import confused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
 
     from bench.contracts import ResultsView
 
@@ -31,7 +34,7 @@ def render(results: ResultsView) -> Iterator[Artifact]:
             continue
         name, title = f"per-class-gains-{_tables.slug(one.dataset)}", f"{TITLE}: {one.dataset}"
         frames = [gains(whole, pair) for pair in pairs]
-        yield from _draw(whole, one, pairs, frames, name, title)
+        yield from _plots.artifacts(functools.partial(_draw, whole, one, pairs, frames), name, title)
         yield Artifact(f"{name}.csv", pd.concat(frames).to_csv(index=False, lineterminator="\n"), title)
     if said := _plots.nothing(TITLE, bare, f"no two cells to compare ({_pairs.RULE})", bool(whole.cells)):
         yield Artifact("per-class-gains.md", said, TITLE)
@@ -65,9 +68,7 @@ def _draw(
     one: _pairs.Chosen,
     pairs: list[_pairs.Pair],
     frames: list[pd.DataFrame],
-    name: str,
-    title: str,
-) -> Iterator[Artifact]:
+) -> Figure:
     left_out = max(len(frame) - len(ends(frame)) for frame in frames)
     which = f"the {MOST} largest and {MOST} smallest" if left_out else "all classes"
     small = (
@@ -76,22 +77,21 @@ def _draw(
     )
     drawn = [ends(frame) for frame in frames]
     rows = max(map(len, drawn))
-    with _plots.style():
-        better, worse = _plots.colours(2)
-        figure, axes = _plots.stacked(len(pairs), 0.45 + 0.105 * max(rows, 4), 0.15 + _plots.note_height_in(small))
-        for ax, pair, frame, every in zip(axes, pairs, drawn, frames, strict=True):
-            values = 100 * frame["gain"].to_numpy(float)
-            ax.barh(range(len(values)), values, color=[better if v >= 0 else worse for v in values], linewidth=0)
-            labels = [_plots.name(_plots.cut(text, 28), 99) for text in frame["class"]]
-            ax.set_yticks(range(len(labels)), labels, fontsize=5.5)
-            ax.set_ylim(len(labels) - 0.4, -0.6)
-            ax.axvline(0, color="0.3", linewidth=0.7)
-            if len(frame) < len(every):
-                ax.axhline(MOST - 0.5, color="0.3", linewidth=0.7, linestyle=":")
-            ax.grid(visible=False, axis="y")
-            ax.set_title(_plots.name(pair.column, 40))
-            if frame.empty:
-                ax.text(0.5, 0.5, "no class in common", transform=ax.transAxes, ha="center", va="center", fontsize=6)
-        axes[-1].set_xlabel("gain in recall (points)")
-        _plots.note(figure, small)
-        yield from _plots.artifacts(figure, name, title)
+    better, worse = _plots.colours(2)
+    figure, axes = _plots.stacked(len(pairs), 0.45 + 0.105 * max(rows, 4), 0.15 + _plots.note_height_in(small))
+    for ax, pair, frame, every in zip(axes, pairs, drawn, frames, strict=True):
+        values = 100 * frame["gain"].to_numpy(float)
+        ax.barh(range(len(values)), values, color=[better if v >= 0 else worse for v in values], linewidth=0)
+        labels = [_plots.name(_plots.cut(text, 28), 99) for text in frame["class"]]
+        ax.set_yticks(range(len(labels)), labels, fontsize=5.5)
+        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.axvline(0, color="0.3", linewidth=0.7)
+        if len(frame) < len(every):
+            ax.axhline(MOST - 0.5, color="0.3", linewidth=0.7, linestyle=":")
+        ax.grid(visible=False, axis="y")
+        ax.set_title(_plots.name(pair.column, 40))
+        if frame.empty:
+            ax.text(0.5, 0.5, "no class in common", transform=ax.transAxes, ha="center", va="center", fontsize=6)
+    axes[-1].set_xlabel("gain in recall (points)")
+    _plots.note(figure, small)
+    return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from results._data import Board, Cell, board
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
 
     from bench.contracts import ResultsView
 
@@ -34,7 +37,7 @@ def render(results: ResultsView) -> Iterator[Artifact]:
             [bins(whole, cell).assign(backbone=pair.column) for pair in one.pairs for cell in pair.cells],
             ignore_index=True,
         )
-        yield from _draw(whole, one, frame, name, title)
+        yield from _plots.artifacts(functools.partial(_draw, whole, one, frame), name, title)
         yield Artifact(f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"), title)
     if said := _plots.nothing(TITLE, bare, "no complete run", bool(whole.cells)):
         yield Artifact("reliability.md", said, TITLE)
@@ -62,34 +65,33 @@ def bins(whole: Board, cell: Cell) -> pd.DataFrame:
     return pd.DataFrame({**facts, "confidence": mean, "accuracy": share, "num": num[held], "ece": ece})
 
 
-def _draw(whole: Board, one: _pairs.Chosen, frame: pd.DataFrame, name: str, title: str) -> Iterator[Artifact]:
+def _draw(whole: Board, one: _pairs.Chosen, frame: pd.DataFrame) -> Figure:
     small = (
         f"{NUM_BINS} bins of the largest softmax of the logits, all runs of a method together; larger points hold more "
         f"videos; ECE in percent, the baseline's first; dashed: confidence is accuracy. {_pairs.note(whole, one, one.pairs)}"
     )
-    with _plots.style():
-        looks = _plots.looks(cell.name for pair in one.pairs for cell in pair.cells)
-        handles = [Line2D([], [], label=_plots.name(label), **look) for label, look in looks.items()]
-        extra = _plots.legend_height_in(handles) + _plots.note_height_in(small)
-        figure, axes = _plots.panels(len(one.pairs), 1.75, extra)
-        for ax, pair in zip(axes, one.pairs, strict=True):
-            ax.plot([0, 100], [0, 100], color="0.3", linestyle="--", linewidth=0.7)
-            told = []
-            for cell in pair.cells:
-                here = frame[(frame["backbone"] == pair.column) & (frame["shown_as"] == _pairs.said(cell))]
-                look: dict[str, Any] = looks[cell.name]
-                x, y = 100 * here["confidence"].to_numpy(float), 100 * here["accuracy"].to_numpy(float)
-                line = {key: look[key] for key in ("color", "linestyle")}
-                ax.plot(x, y, **line, linewidth=0.9, clip_on=False)
-                sizes = 3 + 22 * (here["num"] / here["num"].max()).to_numpy(float)
-                ax.scatter(x, y, s=sizes, color=look["color"], marker=look["marker"], linewidth=0, clip_on=False)
-                told.append(f"{100 * here['ece'].iloc[0]:.1f}")
-            ax.set_title(f"{_plots.name(pair.column, 26)}\nECE {' / '.join(told)}")
-            ax.set_xlim(0, 100)
-            ax.set_ylim(0, 100)
-            ax.set_xticks([0, 25, 50, 75], ["0", "25", "50", "75"])  # 100 would touch the next panel's 0
-            ax.set_xlabel("confidence (%)")
-        axes[0].set_ylabel("accuracy (%)")
-        _plots.legend(figure, handles)
-        _plots.note(figure, small)
-        yield from _plots.artifacts(figure, name, title)
+    looks = _plots.looks(cell.name for pair in one.pairs for cell in pair.cells)
+    handles = [Line2D([], [], label=_plots.name(label), **look) for label, look in looks.items()]
+    extra = _plots.legend_height_in(handles) + _plots.note_height_in(small)
+    figure, axes = _plots.panels(len(one.pairs), 1.75, extra)
+    for ax, pair in zip(axes, one.pairs, strict=True):
+        ax.plot([0, 100], [0, 100], color="0.3", linestyle="--", linewidth=0.7)
+        told = []
+        for cell in pair.cells:
+            here = frame[(frame["backbone"] == pair.column) & (frame["shown_as"] == _pairs.said(cell))]
+            look: dict[str, Any] = looks[cell.name]
+            x, y = 100 * here["confidence"].to_numpy(float), 100 * here["accuracy"].to_numpy(float)
+            line = {key: look[key] for key in ("color", "linestyle")}
+            ax.plot(x, y, **line, linewidth=0.9, clip_on=False)
+            sizes = 3 + 22 * (here["num"] / here["num"].max()).to_numpy(float)
+            ax.scatter(x, y, s=sizes, color=look["color"], marker=look["marker"], linewidth=0, clip_on=False)
+            told.append(f"{100 * here['ece'].iloc[0]:.1f}")
+        ax.set_title(f"{_plots.name(pair.column, 26)}\nECE {' / '.join(told)}")
+        ax.set_xlim(0, 100)
+        ax.set_ylim(0, 100)
+        ax.set_xticks([0, 25, 50, 75], ["0", "25", "50", "75"])  # 100 would touch the next panel's 0
+        ax.set_xlabel("confidence (%)")
+    axes[0].set_ylabel("accuracy (%)")
+    _plots.legend(figure, handles)
+    _plots.note(figure, small)
+    return figure

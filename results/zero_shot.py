@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from results import _grid, _notes, _tables
+from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, points
 from results._data import Board, Cell, board, column_name, grouped, nanmean
 
@@ -47,7 +47,7 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
         name=name,
         title=f"{TITLE}: {title}",
         caption=f"Zero-shot on {title}, each split by itself and the mean of all runs. {_grid.TOP1} "
-        "Backbones: name (frames × views).",
+        f"Backbones: name (frames × views). {_captions.of(whole, cells, grid.tests)}",
         header=(*_HEADER, *(f"Split {split}" for split in splits), "Mean"),
         blocks=tuple(blocks),
         num_text=len(_HEADER),

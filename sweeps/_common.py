@@ -40,51 +40,44 @@ def wanted(choice: Choice, method: str) -> bool:
     return choice.methods is None or method in choice.methods
 
 
-def zero_shot(choice: Choice, backbone: str) -> Iterator[RunSpec]:
+def zero_shot(
+    choice: Choice, backbone: str, protocol: str = "zero_shot", shots: int | None = None
+) -> Iterator[RunSpec]:
     """Class names, templates, descriptions, and the same descriptions dealt to the wrong classes, in several deals."""
     if not wanted(choice, "zero_shot"):
         return
     rounds = list(replicates(choice)) if choice.dataset.split_per_seed else [(1, "1")]
+    where: dict[str, Any] = {"backbone": backbone, "method": "zero_shot", "protocol": protocol, "shots": shots}
     for source in SOURCES:
         if source == "descriptions" and not choice.has_knowledge:
             continue
         for seed, split in rounds:
-            yield spec(choice, backbone=backbone, method="zero_shot", config={"text": source}, seed=seed, split=split)
+            config = {"text": source}
+            yield spec(choice, **where, config=config, seed=seed, split=split)
     if not choice.has_knowledge:
         return
     for shuffle in range(1, NUM_SHUFFLES + 1):
         split = rounds[(shuffle - 1) % len(rounds)][1]
         config = {"text": "descriptions"}
-        yield spec(
-            choice,
-            backbone=backbone,
-            method="zero_shot",
-            config=config,
-            bank_control="shuffled",
-            seed=shuffle,
-            split=split,
-        )
+        yield spec(choice, **where, config=config, bank_control="shuffled", seed=shuffle, split=split)
 
 
 def few_shot(choice: Choice, backbone: str) -> Iterator[RunSpec]:
     """Every learnt method at every number of shots, all replicates."""
+    for shots in choice.shots or choice.dataset.shots:
+        yield from learnt(choice, backbone, "few_shot", shots)
+
+
+def learnt(choice: Choice, backbone: str, protocol: str, shots: int) -> Iterator[RunSpec]:
+    """Every learnt method under a protocol with shots, all replicates."""
     others = [
         m for m in choice.methods or () if m not in (*LEARNT, "zero_shot", "majority")
     ]  # ones this file never heard of
     for method in (*LEARNT, *others):
         if not wanted(choice, method) or (method == "knowledge_prompt" and not choice.has_knowledge):
             continue
-        for shots in choice.shots or choice.dataset.shots:
-            for seed, split in replicates(choice):
-                yield spec(
-                    choice,
-                    backbone=backbone,
-                    method=method,
-                    protocol="few_shot",
-                    shots=shots,
-                    seed=seed,
-                    split=split,
-                )
+        for seed, split in replicates(choice):
+            yield spec(choice, backbone=backbone, method=method, protocol=protocol, shots=shots, seed=seed, split=split)
 
 
 def majority(choice: Choice, backbone: str) -> Iterator[RunSpec]:

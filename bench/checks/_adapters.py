@@ -13,7 +13,7 @@ import torch
 from bench.checks._probes import TEXTS, Result, Violation, close, frames, require, result, videos
 from bench.contracts import PROMPTS, TEXT, Adapter, BenchError, NotApplicable, PromptableAdapter
 from bench.forward import Encoder
-from bench.runner import parameter_hash
+from bench.frozen import parameter_hash
 from bench.specs import PRECISIONS
 
 WITHOUT_TEXT = "no text"

@@ -21,7 +21,7 @@ from bench.checks._adapters import is_frozen
 from bench.checks._probes import NAMES, TEXTS, Result, close, require, result, videos
 from bench.contracts import KNOWLEDGE, TRAIN, Adapter, Classes, Features, LabelledFeatures
 from bench.features import FeatureStore
-from bench.runner import parameter_hash
+from bench.frozen import parameter_hash
 
 
 def check_method(method: ModuleType, adapter: Adapter) -> list[Result]:
@@ -52,6 +52,14 @@ def logits_are_whole(method: ModuleType, adapter: Adapter) -> None:
     require(bool(torch.isfinite(logits).all()), "logits are not finite")
     again, _, _ = _fitted(method, adapter)
     close(again(test, classes), logits, "two fits with one seed")
+
+
+def learnt_numbers_are_counted(method: ModuleType, adapter: Adapter) -> None:
+    """A predictor that learnt something tells how many numbers: `num_trainable`, above 0."""
+    predictor, _, _ = _fitted(method, adapter)
+    count = getattr(predictor, "num_trainable", None)
+    if method.TRAINABLE != "none":
+        require(isinstance(count, int) and count > 0, f"TRAINABLE is {method.TRAINABLE!r}, num_trainable is {count!r}")
 
 
 def classes_permute(method: ModuleType, adapter: Adapter) -> None:
@@ -95,6 +103,7 @@ def files_stay_closed(method: ModuleType, adapter: Adapter) -> None:
 _METHOD_CHECKS = (
     config_is_frozen,
     logits_are_whole,
+    learnt_numbers_are_counted,
     classes_permute,
     videos_are_judged_alone,
     backbone_stays,

@@ -242,6 +242,10 @@ class NearestMean:
     def __init__(self, by_name):
         self.by_name = by_name
 
+    @property
+    def num_trainable(self):
+        return sum(mean.numel() for mean in self.by_name.values())
+
     def __call__(self, features, classes):
         return -torch.cdist(features.pooled, torch.stack([self.by_name[name] for name in classes.names]))
 
@@ -255,6 +259,10 @@ class PeeksAtTest(NearestMean):
     def __call__(self, features, classes):
         logits = super().__call__(features, classes)
         return logits - logits.mean(dim=0, keepdim=True)
+
+
+class CountsNothing(NearestMean):
+    num_trainable = 0
 
 
 class DoubleLogits(NearestMean):
@@ -324,6 +332,7 @@ def test_the_good_method_is_green():
         (method(FixedOrder), "classes_permute"),
         (method(PeeksAtTest), "videos_are_judged_alone"),
         (method(DoubleLogits), "logits_are_whole"),
+        (method(CountsNothing), "learnt_numbers_are_counted"),
         (method(Transposes), "logits_are_whole"),
         (method(fit=changes_a_parameter), "backbone_stays"),
         (method(fit=leaves_train_mode_on), "backbone_stays"),

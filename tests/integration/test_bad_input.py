@@ -308,6 +308,12 @@ def test_show_of_what_is_no_run_is_refused(run_id, command):
     assert code == 2 and run_id in err and "python -m bench status --runs lists" in err
 
 
+def test_a_file_name_that_is_not_utf_8_is_refused(root, adapter, refused):
+    video = next((root / "train" / "run").iterdir())
+    video.rename(video.with_name(os.fsdecode(b"odd\xff.mp4")))
+    refused([*ZERO_SHOT, "--root", root], "odd", "not valid UTF-8; rename it")
+
+
 # --- weights -----------------------------------------------------------------------------------------------------
 
 TINY = {

@@ -263,7 +263,7 @@ def test_numeric_columns_follow_the_rows(home, adapter, toy_workspace):
     rows = [7, 3, 11]
     planning.feature_store(resolved, home).fill(manifest, rows, adapter, 2)
     store_of_two = planning.feature_store(resolved, home)
-    got, _ = runner._view(store_of_two, manifest, rows)
+    got, _ = runner._view(store_of_two, manifest, rows, manifest.class_names)
     name = manifest.numeric[0]
     assert got.numeric[name].tolist() == manifest.rows[f"num:{name}"].iloc[rows].tolist()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from commands import WORDS, bench
-from fakes import FakeAdapter, plug_in, plug_in_adapter
+from fakes import FakeAdapter, plug_in, plug_in_adapter, write_classes
 
 import bench as kpbench
 from bench import store
@@ -145,7 +145,7 @@ def test_debug_gives_the_bytes_of_workers(home, adapter, videos, undisturbed, co
     assert "3 runs, 0 complete" in out and "72 videos encoded now, 0 were stored, 0 cannot be decoded" in out
     for run_id, content in undisturbed.predictions.items():
         assert (store.run_folder(home, run_id) / "predictions.npz").read_bytes() == content
-    assert {p.name: p.read_bytes() for p in home.glob("features/*/*")} == {
+    assert {p.name: p.read_bytes() for p in home.glob("features/*/*.safetensors")} == {
         p.name: p.read_bytes() for p in undisturbed.shards
     }
 
@@ -246,6 +246,62 @@ def test_a_method_that_touches_the_backbone_is_a_failure(amount, home, adapter, 
     with pytest.raises(AssertionError, match="careless changed parameters of the frozen backbone fake"):
         kpbench.run(few_shot(videos, method_of(monkeypatch, "careless", fit)))
     assert kpbench.results()["status"].tolist() == ["failed"]
+
+
+# --- base to novel, cost -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    return write_classes(tmp_path_factory.mktemp("four"), ("clap", "jump", "run", "wave"))
+
+
+def base_to_novel(videos, method, shots=1, **more):
+    return spec_of(videos, method, protocol="base_to_novel", shots=shots, **more)
+
+
+def test_base_and_novel_videos_are_told_apart_among_their_own_classes(home, adapter, four, monkeypatch):
+    """The method answers by the name it is asked for, so that a column in the wrong place shows."""
+    seen = []
+    scale = {"clap": 1.0, "jump": 2.0, "run": 3.0, "wave": 4.0}
+
+    def fit(config, adapter, train, val, classes, seed):
+        seen.append((classes.names, sorted(train.labels.tolist()), sorted(val.labels.tolist())))
+        return lambda features, classes: torch.tensor([[scale[c] for c in classes.names]]).expand(len(features), -1)
+
+    scores = kpbench.run(base_to_novel(four, method_of(monkeypatch, "named", fit)))
+    assert seen == [(("clap", "jump"), [0, 1], [0, 1])]
+    assert scores["base_top1"] == scores["novel_top1"] == scores["harmonic_mean"] == 0.5
+    run_id = kpbench.results()["run_id"].iloc[0]
+    found = store.read_predictions(home, run_id)
+    assert list(found.class_names) == ["clap", "jump", "run", "wave"]
+    for label, part, row in zip(found.labels, found.parts, found.logits, strict=True):
+        assert part == ("base" if label < 2 else "novel")
+        assert row.tolist() == [1, 2, -np.inf, -np.inf] if part == "base" else [-np.inf, -np.inf, 3, 4]
+
+
+def test_base_to_novel_in_a_sweep_ends_in_its_own_table(home, adapter, four, command):
+    words = ("run --where debug --sweep base_to_novel --dataset folder --backbones fake --shots 1 --seeds 1,2").split()
+    code, out, err = command(*words, "--root", four)
+    assert code == 0, err
+    assert "a linear probe knows only its training classes" in out
+    table = (home / "report" / f"base-to-novel-{four.name}.md").read_text()
+    assert "CoOp" in table and "zero-shot, class names" in table and "n/a" in table and "Harmonic mean" in table
+    code, out, err = command("rescore", "--dry-run")
+    assert code == 0 and "numbers of 0 would be changed" in out
+
+
+def test_what_a_run_costs_is_kept_beside_it(home, adapter, videos):
+    kpbench.run(few_shot(videos, "coop", 1, config={"epochs": 2}))
+    kpbench.run(spec_of(videos))
+    runs = store.Results(home).runs.set_index("method")
+    coop, zero = runs.loc["coop"], runs.loc["zero_shot"]
+    assert coop["num_trainable"] == 16 * adapter.module.embedding.shape[1] and zero["num_trainable"] == 0
+    for run in (coop, zero):
+        assert run["num_parameters"] == adapter.facts.num_parameters and run["num_pool"] == 36
+        assert run["feature_ms"] > 0 and run["predict_ms"] > 0 and run["peak_memory_mb"] > 10
+        assert run["fit_seconds"] >= 0 and run["hardware"].endswith("cores")
+    assert coop["fit_seconds"] > zero["fit_seconds"]
 
 
 # --- not applicable ----------------------------------------------------------------------------------------------

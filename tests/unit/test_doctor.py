@@ -241,7 +241,7 @@ def test_made_up_videos_are_the_same_each_time_all_different_and_move():
 def test_nothing_is_cut_at_the_edge_of_a_terminal(monkeypatch, no_compiler):
     long = "weights of big are nowhere: " + "put the file there " * 20
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(cli, "_weights_at_hand", lambda name: long)
+    monkeypatch.setattr(cli.backbones, "_weights_at_hand", lambda name: long)
     assert long.strip() in " ".join(CliRunner().invoke(cli.app, ["doctor"]).output.split())
     plug_in_adapter(monkeypatch, allowing("float32", licence="a licence " * 20))
     shown = CliRunner().invoke(cli.app, ["doctor", "--backbone", "fake"])

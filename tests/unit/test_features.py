@@ -42,7 +42,7 @@ def test_rows_come_in_the_order_they_are_asked_for_across_shards(order, root, tm
     adapter, manifest = FakeAdapter(), manifest_of(root)
     store = store_of(tmp_path, adapter)
     fill(store, manifest, adapter)
-    assert len(list(store.folder.iterdir())) == 3
+    assert len(list(store.folder.glob("*.safetensors"))) == 3
     whole, _, _ = store.load(manifest, range(6))
     found, kept, _ = store.load(manifest, order)
     assert kept == order
@@ -243,7 +243,7 @@ def test_a_fill_that_is_broken_off_keeps_whole_shards_and_leaves_no_half_one(roo
     store = store_of(tmp_path, adapter)
     with pytest.raises(KeyboardInterrupt):
         fill(store, manifest, adapter)
-    assert len(list(store.folder.iterdir())) == 2
+    assert len(list(store.folder.glob("*.safetensors"))) == 2
     adapter.encode_video = plain
     done = fill(store_of(tmp_path, adapter), manifest, adapter)
     assert (done.stored, done.encoded) == (4, 2)
@@ -260,7 +260,7 @@ def test_a_stop_in_the_middle_of_writing_leaves_nothing(root, tmp_path, monkeypa
         patch.setattr(features, "save_file", half)
         with pytest.raises(KeyboardInterrupt):
             fill(store, manifest, adapter)
-    assert list(store.folder.iterdir()) == []
+    assert list(store.folder.glob("*.safetensors")) == []
     assert fill(store, manifest, adapter).encoded == 6
 
 
@@ -290,7 +290,7 @@ def test_a_damaged_shard_is_an_error_that_names_it(damage, opened, root, tmp_pat
     fill(store, manifest, adapter)
     if opened:
         assert len(store.rows()) == 6
-    (shard,) = store.folder.iterdir()
+    (shard,) = store.folder.glob("*.safetensors")
     shard.write_bytes(DAMAGE[damage](shard.read_bytes()))
     with pytest.raises(BenchError, match=rf"{shard}.*damaged.*delete it and run the same command again"):
         store.load(manifest, range(6))
@@ -298,11 +298,30 @@ def test_a_damaged_shard_is_an_error_that_names_it(damage, opened, root, tmp_pat
     assert fill(store_of(tmp_path, adapter), manifest, adapter).encoded == 6
 
 
+# --- what they took ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_video_took_is_kept_beside_its_shard(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "SHARD_ROWS", 2)
+    clock = iter([10.0, 10.4, 20.0, 21.0, 30.0, 30.1])
+    monkeypatch.setattr(features.time, "perf_counter", lambda: next(clock))
+    adapter, manifest = FakeAdapter(), manifest_of(root)
+    store = store_of(tmp_path, adapter)
+    assert store.ms_a_video(manifest, range(6)) is None
+    fill(store, manifest, adapter)
+    assert store.ms_a_video(manifest, range(2)) == pytest.approx(200)
+    assert store.ms_a_video(manifest, range(6)) == pytest.approx((200 + 500 + 50) / 3)
+    costs = sorted(store.folder.glob("*.cost.json"))
+    costs[0].write_text("spoilt")
+    costs[1].unlink()
+    assert store.ms_a_video(manifest, range(6)) in (pytest.approx(200), pytest.approx(500), pytest.approx(50))
+
+
 # --- the same bytes ----------------------------------------------------------------------------------------------
 
 
 def shards(store):
-    return {p.name: p.read_bytes() for p in store.folder.iterdir()}
+    return {p.name: p.read_bytes() for p in store.folder.glob("*.safetensors")}
 
 
 @pytest.mark.slow
@@ -331,7 +350,7 @@ def test_filled_by_two_at_once_each_row_is_found_once(root, tmp_path):
     assert todo[0] == todo[1]
     fill(one, manifest, adapter)
     fill(other, manifest, adapter)
-    assert len(list(one.folder.iterdir())) == 1
+    assert len(list(one.folder.glob("*.safetensors"))) == 1
     assert json.dumps(sorted(one.rows())) == json.dumps(sorted(other.rows()))
 
 
@@ -392,7 +411,7 @@ def test_features_that_turn_out_larger_than_the_facts_say_stop_after_the_first_s
     store = store_of(tmp_path, adapter)
     with pytest.raises(BenchError, match="make room"):
         fill(store, manifest, adapter)
-    assert adapter.num_encoded == 2 and len(list(store.folder.iterdir())) == 1
+    assert adapter.num_encoded == 2 and len(list(store.folder.glob("*.safetensors"))) == 1
 
 
 # --- what cannot be stored ---------------------------------------------------------------------------------------
@@ -487,4 +506,4 @@ def test_the_shards_of_a_store_are_complete_on_disk_before_they_have_their_name(
     monkeypatch.setattr(features.Path, "replace", lambda self, to: (order.append("named"), replaced(self, to))[1])
     adapter = FakeAdapter()
     fill(store_of(tmp_path, adapter), manifest_of(root), adapter)
-    assert order == ["synced", "named"]
+    assert order == ["synced", "named"] * 2  # what it took, and the shard

@@ -22,7 +22,12 @@ def rows(count=4, **columns):
             "label": [CLASSES[i % 2] for i in range(count)],
         }
     )
-    return table.assign(**columns)
+    return table.astype(object).assign(**{name: _objects(value, count) for name, value in columns.items()})
+
+
+def _objects(value, count):
+    """A column that can hold what pandas' own strings cannot."""
+    return pd.Series(value if isinstance(value, list) else [value] * count, dtype=object)
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """The close-up figures and accuracy against cost: what is chosen, the numbers, and input that is not as it should be."""
 
 import io
+import json
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench import metrics
-from results import _pairs, _plots, accuracy_cost, confusion, per_class_gains, reliability
+from results import _ablation_figures, _pairs, _plots, _switches, accuracy_cost, confusion, per_class_gains, reliability
 from results._data import board
 from tests.fake_results import COOP, KNOWING, FakeResults
 
@@ -152,3 +154,78 @@ def test_looks_do_not_depend_on_the_order_of_labels_and_differ():
     looks = _plots.looks(labels)
     assert looks == _plots.looks(reversed(labels))
     assert len({tuple(map(str, look.values())) for look in looks.values()}) == 20
+
+
+def test_points_of_one_cost_stand_beside_each_other():
+    x, names = np.array([2.0, 2.0, 2.0, 5.0]), np.array(["b", "a", "b", "a"])
+    beside = accuracy_cost.dodged(x, names, 0.1)
+    assert beside == pytest.approx([2 * math.exp(0.05), 2 * math.exp(-0.05), 2 * math.exp(0.05), 5.0])
+    assert x.tolist() == [2.0, 2.0, 2.0, 5.0]
+
+
+# --- ablations -------------------------------------------------------------------------------------------------
+
+
+def swept(values, status=None, **more):
+    """A method whose one switch takes these values on two backbones; a higher value is a little better."""
+    results = FakeResults()
+    for backbone in ("clip", "siglip"):
+        for i, value in enumerate(values):
+            for seed in (1, 2, 3):
+                facts = {**KNOWLEDGE, "label": f"prompt, {value}", "seed": seed, "backbone": backbone, **more}
+                facts["is_default"] = value == values[1]
+                share = min(0.95, 0.3 + 0.1 * i + 0.02 * seed)
+                bad = status if value == values[-1] else None
+                results.add(
+                    (share, share, share + 0.05), config=json.dumps({"m": value}), status=bad or "complete", **facts
+                )
+    return results
+
+
+def found(results):
+    whole = board(results)
+    return _switches.ablations(whole, whole.cells)
+
+
+def test_the_reference_of_equals_is_the_one_with_the_defaults():
+    ablated = found(swept([1, 4, 16]))
+    assert [one.reference.name for one in ablated] == ["prompt, 4"] * 2
+    assert [[v.value for v in one.variants] for one in ablated] == [[1, 16]] * 2
+
+
+def test_a_number_that_is_the_only_switch_makes_a_curve():
+    assert _ablation_figures.numeric_switch(found(swept([1, 4, 16]))) == "m"
+    assert _ablation_figures.numeric_switch(found(swept([0, 0.5, 2]))) == "m"
+    assert _ablation_figures.numeric_switch(found(swept([1, 4]))) is None
+    assert _ablation_figures.numeric_switch(found(swept(["front", "middle", "end"]))) is None
+    assert _ablation_figures.numeric_switch(found(swept([False, True, 2]))) is None
+
+
+@pytest.mark.parametrize("values", [[1, 4, 16], ["front", "end"]])
+@pytest.mark.parametrize("status", [None, "failed"])
+def test_curves_and_bars_show_every_setting_with_its_difference(values, status):
+    results = swept(values, status)
+    whole = board(results)
+    ablated = _switches.ablations(whole, whole.cells)
+    with _plots.style():
+        figure = _ablation_figures.draw(whole, ablated)
+        figure.canvas.draw()
+    told = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert len(figure.axes) == 2
+    assert sum("+" in text or "−" in text for text in told) == 2 * (len(values) - (2 if status else 1))
+    assert told.count("failed") == (2 if status else 0)
+    if values[0] == 1:
+        line = figure.axes[0].lines[0]
+        assert line.get_xdata().tolist() == [0, 1, 2][: 2 if status else 3]
+        assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["1", "4", "16"]
+        assert figure.axes[0].get_xlabel() == figure.axes[1].get_xlabel() == "m"
+
+
+def test_a_picture_is_drawn_once_somebody_wants_it(monkeypatch):
+    drawn = []
+    figures = _plots.artifacts(lambda: (drawn.append(1), _plots.stacked(1, 1.0, 0.1)[0])[1], "figure", "A figure")
+    found = {a.name: a for a in figures}
+    assert not drawn
+    assert found["figure.png"].content[:4] == b"\x89PNG" and found["figure.pdf"].content[:4] == b"%PDF"
+    assert b"<svg" in found["figure.svg"].content and found["figure.png"].content
+    assert drawn == [1]

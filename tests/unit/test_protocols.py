@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bench.contracts import BenchError
 from bench.manifest import Manifest, build
-from bench.protocols import FOLDS, VAL_PER_CLASS, views
+from bench.protocols import FOLDS, VAL_PER_CLASS, base_classes, views
 
 CLASSES = ("jump", "run", "wave")
 
@@ -256,3 +256,56 @@ def test_whatever_the_groups_hold_the_promises_hold_or_it_is_an_error(sizes, sho
     assert (v.selection == "validation on other groups") == (
         not groups(m, v.train) & groups(m, v.val)
     ) or "shares" in v.selection
+
+
+# --- base to novel -----------------------------------------------------------------------------------------------
+
+FIVE = ("jump", "run", "sit", "stand", "wave")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_base_to_novel_learns_base_classes_and_tests_all(seed):
+    m = manifest(classes=FIVE)
+    v = views(m, "base_to_novel", "1", seed, 4)
+    assert v.base == (0, 1, 2)  # equally frequent: the first, and of five the larger half
+    assert per_class(m, v.train) == dict.fromkeys(FIVE[:3], 4)
+    assert per_class(m, v.val) == dict.fromkeys(FIVE[:3], 4)
+    assert v.test == views(m, "zero_shot", "1", 1).test and set(per_class(m, v.test)) == set(FIVE)
+    assert v.num_pool == 6 * 5 * 4
+    assert v.selection == "validation on other groups"
+    assert not (groups(m, v.train) | groups(m, v.val)) & groups(m, v.test)
+
+
+def test_base_classes_are_the_more_frequent_ones_of_the_training_side():
+    m = manifest(classes=FIVE)
+    train = m.rows["split:1"] == "train"
+    rare = m.rows["label"].isin(["jump", "sit"]) & train & (m.rows.groupby("label").cumcount() < 3)
+    rows = m.rows[~rare].reset_index(drop=True)
+    more_in_test = rows[(rows["label"] == "jump") & (rows["split:1"] == "test")]
+    rows = pd.concat([rows, *[more_in_test.assign(video_id=more_in_test["video_id"] + f"-{i}") for i in range(9)]])
+    fewer = Manifest("mine", FIVE, rows.reset_index(drop=True))
+    assert base_classes(fewer, "1") == (1, 3, 4)
+
+
+def test_novel_classes_may_be_too_few_to_learn_from():
+    m = manifest(classes=FIVE)
+    rows = m.rows[~(m.rows["label"].isin(["stand", "wave"]) & (m.rows["split:1"] == "train"))].reset_index(drop=True)
+    thin = Manifest("mine", FIVE, rows)
+    with pytest.raises(BenchError, match="'stand' has only 0"):
+        views(thin, "few_shot", "1", 1, 4)
+    assert views(thin, "base_to_novel", "1", 1, 4).base == (0, 1, 2)
+
+
+def test_base_to_novel_needs_four_classes_and_test_videos_of_both_kinds():
+    with pytest.raises(BenchError, match="mine has 3 classes; base-to-novel needs 4 or more"):
+        views(manifest(), "base_to_novel", "1", 1, 1)
+    m = manifest(classes=FIVE)
+    rows = m.rows[~(m.rows["label"].isin(["stand", "wave"]) & (m.rows["split:1"] == "test"))].reset_index(drop=True)
+    with pytest.raises(BenchError, match="all test videos of split 1"):
+        views(Manifest("mine", FIVE, rows), "base_to_novel", "1", 1, 1)
+
+
+@pytest.mark.parametrize("protocol, shots", [("zero_shot", None), ("few_shot", 1), ("cross_subject", None)])
+def test_the_pool_is_the_whole_training_side(protocol, shots):
+    v = views(manifest(), protocol, "1", 1, shots)
+    assert (v.num_pool, v.base) == (6 * 3 * 4, ())

@@ -3,7 +3,7 @@ import torch
 from fakes import FakeAdapter
 from torch import nn
 
-from bench.runner import parameter_hash
+from bench.frozen import parameter_hash
 
 
 def of(*values, dtype=torch.float32):

@@ -1,0 +1,167 @@
+"""An ablation drawn: a curve where its one switch is a number, otherwise bars; the paired differences are written beside."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.stats import ALPHA
+from results import _notes, _plots
+from results._cells import points
+from results._data import column_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from results._data import Board, Cell
+    from results._switches import Ablation, Variant
+
+
+def draw(whole: Board, found: Sequence[Ablation]) -> Figure:
+    """One panel a backbone for the ablations of one method under one protocol."""
+    switch = numeric_switch(found)
+    return _bars(whole, found) if switch is None else _curve(whole, found, switch)
+
+
+def numeric_switch(found: Sequence[Ablation]) -> str | None:
+    """The switch where it is the only one, always a number, and has three settings or more; otherwise None."""
+    variants = [variant for one in found for variant in one.variants]
+    names = {variant.switch for variant in variants}
+    values = {value for variant in variants for value in (variant.was, variant.value)}
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return names.pop() if len(names) == 1 and numbers and len(values) > 2 else None
+
+
+def _bars(whole: Board, found: Sequence[Ablation]) -> Figure:
+    rows = list(dict.fromkeys(cell.name for one in found for cell in _ordered(one)))
+    labels = [_plots.name(label, 20) for label in _without_shared_beginning(rows)]
+    height = 0.45 + 0.19 * max(len(rows), 0.65 * sum(label.count("\n") + 1 for label in labels))
+    small = _note(whole, found, "Whiskers", "First bar: the reference; numbers: difference from it in points, paired")
+    palette = _plots.colours(len(rows))
+    figure, axes = _plots.panels(len(found), height, 0.1 + _plots.note_height_in(small))
+    for ax, one in zip(axes, found, strict=True):
+        told = {variant.cell.name: variant for variant in one.variants}
+        cells = {cell.name: cell for cell in _ordered(one)}
+        for place, row in enumerate(rows):
+            cell = cells.get(row)
+            if cell is None or cell.interval is None:
+                ax.text(50, place, "no run" if cell is None else cell.status, ha="center", va="center", fontsize=6)
+                continue
+            half = float(np.nan_to_num(100 * cell.half_width))
+            ax.barh(place, 100 * cell.top1, height=0.7, color=palette[place], linewidth=0)
+            ax.errorbar(100 * cell.top1, place, xerr=half, color="0.15", elinewidth=0.8, capsize=1.5, capthick=0.8)
+            if row in told:
+                _beside_bar(ax, place, 100 * cell.top1 + half, told[row])
+        for count in whole.distinct("num_classes", list(cells.values())):
+            ax.axvline(100 / count, color="black", linestyle=":", linewidth=0.9)
+        ax.set_title(_plots.name(column_name(one.reference.key.column), 26))
+        ax.set_xlim(0, 100)
+        ax.set_xticks([0, 25, 50, 75], ["0", "25", "50", "75"])  # 100 would touch the next panel's 0
+        ax.grid(visible=False, axis="y")
+        ax.set_yticks(range(len(rows)), labels)
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+    for ax in axes[-2:]:
+        ax.set_xlabel("top-1 (%)")
+    _plots.note(figure, small)
+    return figure
+
+
+def _curve(whole: Board, found: Sequence[Ablation], switch: str) -> Figure:
+    """Top-1 over the switch's settings, with bands; settings stand at equal distances, so that 0 has a place too."""
+    small = _note(whole, found, "Bands", "Ring: the reference; numbers: difference from it in points, paired")
+    settings = sorted({value for one in found for v in one.variants for value in (v.was, v.value)})
+    figure, axes = _plots.panels(len(found), 1.5, 0.1 + _plots.note_height_in(small))
+    colour = _plots.colours(1)[0]
+    for ax, one in zip(axes, found, strict=True):
+        cells: list[tuple[Any, Cell, Variant | None]] = [(one.variants[0].was, one.reference, None)]
+        cells += [(variant.value, variant.cell, variant) for variant in one.variants]
+        drawn = sorted(((settings.index(value), cell, v) for value, cell, v in cells), key=lambda part: part[0])
+        done = [(place, cell, v) for place, cell, v in drawn if cell.interval is not None]
+        x, y = np.array([place for place, _, _ in done]), np.array([100 * cell.top1 for _, cell, _ in done])
+        half = np.array([100 * np.nan_to_num(cell.half_width) for _, cell, _ in done])
+        ax.fill_between(x, y - half, y + half, color=colour, alpha=0.16, linewidth=0)
+        ax.plot(x, y, color=colour, marker="o", clip_on=False, zorder=3)
+        for (place, cell, variant), offset in zip(done, _offsets(y), strict=True):
+            if variant is None:
+                ring: dict[str, Any] = {
+                    "marker": "o",
+                    "markersize": 6.5,
+                    "markerfacecolor": "none",
+                    "markeredgecolor": "0.15",
+                }
+                ax.plot([place], [100 * cell.top1], linestyle="", clip_on=False, zorder=4, **ring)
+                continue
+            words, align = _difference(variant), "bottom" if offset > 0 else "top"
+            where: dict[str, Any] = {"xytext": (0, offset), "textcoords": "offset points", "ha": "center", "va": align}
+            ax.annotate(words, (place, 100 * cell.top1), fontsize=5.5, **where)
+        for place, cell, _ in drawn:
+            if cell.interval is None:
+                ax.text(place, 50, cell.status, ha="center", va="center", rotation=90, fontsize=5.5)
+        for count in whole.distinct("num_classes", [cell for _, cell, _ in drawn]):
+            ax.axhline(100 / count, color="black", linestyle=":", linewidth=0.9)
+        ax.set_title(_plots.name(column_name(one.reference.key.column), 26))
+        ax.set_ylim(0, 100)
+        ax.set_xlim(-0.5, len(settings) - 0.5)
+        ax.set_xticks(range(len(settings)), [f"{value:g}" for value in settings])
+    for ax in axes[-2:]:
+        ax.set_xlabel(_plots.name(switch.replace("_", " "), 30))
+    for ax in axes[::2]:
+        ax.set_ylabel("top-1 (%)")
+    _plots.note(figure, small)
+    return figure
+
+
+def _offsets(heights: np.ndarray) -> list[float]:
+    """Points by which each number stands above its point, or below: in turn, so that neighbours do not touch, and inside 0 to 100."""
+    near, far = 4.5, 12.0
+    found = []
+    for place, height in enumerate(heights):
+        odd = place % 2 == 1
+        if height > 84:
+            found.append(-near if odd else -far)
+        elif height < 16:
+            found.append(far if odd else near)
+        else:
+            found.append(-near if odd else near)
+    return found
+
+
+def _without_shared_beginning(names: Sequence[str]) -> list[str]:
+    """The names without the words up to a comma that all of them begin with: the title tells those."""
+    start, comma, _ = names[0].partition(", ")
+    shared = start + comma
+    if comma and all(name.startswith(shared) for name in names):
+        return [name.removeprefix(shared) for name in names]
+    return list(names)
+
+
+def _difference(variant: Variant) -> str:
+    return points(variant.test.difference, True) + ("*" if variant.p_holm < ALPHA else "")
+
+
+def _beside_bar(ax: Axes, place: int, end: float, variant: Variant) -> None:
+    """The difference from the reference, beside its bar or, where that ends too far right, inside it."""
+    inside = end > 70
+    colour: dict[str, Any] = {"color": "white", "fontweight": "bold"} if inside else {"color": "0.15"}
+    ax.text(2 if inside else end + 2, place, _difference(variant), va="center", ha="left", fontsize=5.5, **colour)
+
+
+def _ordered(one: Ablation) -> list[Cell]:
+    return [one.reference, *(variant.cell for variant in one.variants)]
+
+
+def _note(whole: Board, found: Sequence[Ablation], what: str, reference: str) -> str:
+    cells = [cell for one in found for cell in _ordered(one)]
+    overs = dict.fromkeys(c.interval.over for c in cells if c.interval is not None and not math.isnan(c.half_width))
+    bare = "No intervals: one run or group each." if any(c.interval for c in cells) else "No run is complete."
+    told = [f"{what}: 95 % intervals over {'; over '.join(overs)}." if overs else bare]
+    told.append(f"{reference} (*: p < .05 after Holm). Dotted: chance.")
+    for cell in cells:
+        told += [f"{cell.key.backbone}, {cell.name}: {_plots.short(problem)}." for problem in cell.problems]
+    told += [f"{note[0].upper()}{note[1:]}" for note in _notes.toy_scale(whole, cells)]
+    return " ".join(told)

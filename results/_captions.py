@@ -1,0 +1,75 @@
+"""What every caption states of the numbers under it: protocol, frames and views, seeds and splits, intervals, tests."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from results._data import grouped, protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bench.stats import Interval
+    from results._data import Board, Cell
+
+MOST = 12  # seeds or splits that are told one by one
+
+
+def of(
+    board: Board, cells: Sequence[Cell], tests: Iterable[str] = (), intervals: Iterable[Interval | None] | None = None
+) -> str:
+    """Sentences for the end of a caption; `tests` in words, `intervals` are the cells' own unless given."""
+    found = [cell.interval for cell in cells] if intervals is None else list(intervals)
+    told = [f"Protocol: {_protocols(cells)}", f"frames × views: {_frames(cells)}", _replicates(board, cells)]
+    return f"{'; '.join(told)}; {_intervals(found)}; {_tests(tests)}."
+
+
+def _protocols(cells: Sequence[Cell]) -> str:
+    shots = grouped(cells, lambda cell: cell.key.protocol)
+    named = []
+    for protocol, part in shots.items():
+        numbers = sorted({cell.key.shots for cell in part} - {0})
+        named.append(protocol_name(protocol, 0) + (f" with K = {', '.join(map(str, numbers))}" if numbers else ""))
+    return ", ".join(named)
+
+
+def _frames(cells: Sequence[Cell]) -> str:
+    found = sorted({(cell.key.num_frames, cell.key.num_views) for cell in cells})
+    return ", ".join(f"{frames} × {views}" for frames, views in found)
+
+
+def _replicates(board: Board, cells: Sequence[Cell]) -> str:
+    done = [cell for cell in cells if len(cell.done)]
+    seeds, splits = board.distinct("seed", done), board.distinct("split", done)
+    if not seeds:
+        return "no complete run"
+    return f"seed{'s' * (len(seeds) > 1)} {_listed(seeds)}, split{'s' * (len(splits) > 1)} {_listed(splits)}"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    if len(values) > MOST:
+        return f"{values[0]} to {values[-1]} ({len(values)} of them)"
+    return ", ".join(map(str, values))
+
+
+def _intervals(intervals: Sequence[Interval | None]) -> str:
+    """Over how many of what: "95 % intervals over 4 subjects, 2 to 3 seeds"."""
+    nums: dict[str, set[int]] = {}
+    for interval in intervals:
+        if interval is not None and "no interval" not in interval.over:
+            num, _, what = interval.over.split(":")[0].partition(" ")
+            nums.setdefault(what, set()).add(int(num))
+    if not nums:
+        return "no intervals"
+    parts = [
+        f"{min(some)} to {max(some)} {what}" if len(some) > 1 else f"{min(some)} {what}" for what, some in nums.items()
+    ]
+    return f"95 % intervals over {', '.join(parts)}"
+
+
+def _tests(tests: Iterable[str]) -> str:
+    """The kinds of tests without their numbers: "tests: paired t over subjects, Holm-corrected"."""
+    kinds = {re.split("[,:]", test)[0] for test in tests} - {"best", ""}
+    kinds = {re.sub(r"\d+ ", "", kind) for kind in kinds if not kind.startswith(("not testable", "no difference"))}
+    return f"tests: {', '.join(sorted(kinds))}, Holm-corrected" if kinds else "no tests"

@@ -1,0 +1,80 @@
+"""Made-up results that the golden files of tables are rendered from: one rich home, and what goes wrong in homes."""
+
+from fake_results import COOP, FEW, KNOWING, FakeResults
+
+COSTS = {"num_parameters": 150_000_000, "gflops": 281.2, "feature_ms": 41.5, "hardware": "a CPU, 2 cores"}
+LEARNT = {"fit_seconds": 12.5, "predict_ms": 0.21, "peak_memory_mb": 1510.0, "num_trainable": 8192, **COSTS}
+FREE = {"fit_seconds": 0.0, "predict_ms": 0.11, "peak_memory_mb": 900.0, "num_trainable": 0, **COSTS}
+KNOWLEDGE = {**FEW, "method": "knowledge_prompt", "label": "knowledge prompt", "bank": "toy", "text_source": ""}
+REAL = {"toy_scale": False, "pretraining": "web pairs", "num_pool": 120, "num_classes": 5}
+
+
+def paper():
+    """Two data sets of which one has three overlapping splits, two backbones, every protocol, an ablation, a failure and an n/a."""
+    results = FakeResults()
+    for backbone, gain in (("clip", 0.0), ("siglip", 0.05)):
+        facts = {**REAL, "backbone": backbone}
+        for dataset, base in (("actions", 0.4), ("gait_100%", 0.5)):
+            splits = ("1", "2", "3") if dataset == "actions" else ("1",)
+            where = {**facts, "dataset": dataset}
+            for i, split in enumerate(splits):
+                level, on = base + gain + 0.05 * i, {**where, "split": split, **FREE}
+                results.add([level, level - 0.1, level + 0.1, level], **on)
+                results.add([level + 0.2, level, level + 0.3, level + 0.1], **{**on, **KNOWING})
+            for seed in (1, 2, 3):
+                on = {**where, "split": str(seed) if len(splits) > 1 else "1", "seed": seed}
+                shuffled = {**KNOWING, "bank_control": "shuffled", "label": "descriptions (shuffled)"}
+                results.add([0.1 * seed, 0.1, 0.2, 0.1], **{**on, **shuffled, **FREE})
+                for shots in (1, 4):
+                    level, some = base + gain + 0.05 * shots + 0.02 * seed, {**on, **LEARNT, "shots": shots}
+                    results.add([level, level, level + 0.1, level - 0.1], **{**COOP, **some})
+                    better = [level + 0.2, level + 0.1, level + 0.2, level]
+                    results.add(better, config='{"context": 8}', **{**KNOWLEDGE, **some})
+                    if dataset == "actions" and shots == 4:
+                        for label, config, lost in (("4 tokens", 4, 0.1), ("16 tokens", 16, -0.05)):
+                            named = {**KNOWLEDGE, **some, "label": f"knowledge prompt, {label}"}
+                            results.add([x - lost for x in better], config=f'{{"context": {config}}}', **named)
+                novel = {"base_top1": 0.6 + 0.05 * seed, "novel_top1": 0.4 + gain}
+                novel["harmonic_mean"] = 2 * novel["base_top1"] * novel["novel_top1"] / sum(novel.values())
+                over = {"protocol": "base_to_novel", **on, **LEARNT, "shots": 4}
+                results.add([0.5, 0.5, 0.6, 0.5], metrics=novel, **{**COOP, **over})
+                higher = {**novel, "novel_top1": 0.6, "harmonic_mean": 0.64}
+                results.add([0.6, 0.5, 0.6, 0.5], metrics=higher, **{**KNOWLEDGE, **over})
+    last = {**REAL, "backbone": "siglip", "dataset": "actions", "seed": 3, "split": "3"}
+    probe = {**FEW, "method": "probe", "label": "linear probe", "trainable": "head"}
+    results.add(status="failed", reason="TrainingDiverged: the loss is nan", **{**last, **COOP, "label": "CoOp, hot"})
+    results.add(status="n/a", reason="NotApplicable: no text side", **{**last, **probe})
+    return results
+
+
+def empty():
+    return FakeResults()
+
+
+def one_row():
+    results = FakeResults()
+    results.add()
+    return results
+
+
+def missing_seed():
+    """Three seeds of one method, two of the other."""
+    results = FakeResults()
+    for seed in (1, 2, 3):
+        results.add([0.5, 0.6, 0.5 + 0.1 * seed], seed=seed, **COOP)
+        if seed < 3:
+            results.add([0.7, 0.6, 0.7], seed=seed, **KNOWLEDGE)
+    return results
+
+
+def failed_run():
+    """One seed of three failed, one method failed altogether."""
+    results = FakeResults()
+    for seed in (1, 2):
+        results.add([0.5, 0.6, 0.5 + 0.1 * seed], seed=seed, **COOP)
+    results.add(seed=3, status="failed", reason="RuntimeError: disk full", **COOP)
+    results.add(status="failed", reason="TrainingDiverged: the loss is nan", **KNOWLEDGE)
+    return results
+
+
+CASES = {case.__name__: case for case in (paper, empty, one_row, missing_seed, failed_run)}

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+
+from bench import cost
+from bench.cost import Meter
+
+CPU = torch.device("cpu")
+
+
+def test_laps_are_told_apart(monkeypatch):
+    clock = iter([1.0, 3.0, 3.5])
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: next(clock))
+    with Meter(CPU) as meter:
+        meter.lap("fit")
+        meter.lap("predict")
+    assert meter.seconds == {"fit": 2.0, "predict": 0.5}
+
+
+def test_the_peak_is_of_the_block_and_not_of_what_was_before():
+    big = np.ones(40_000_000)  # 320 MB
+    del big
+    with Meter(CPU) as small:
+        pass
+    with Meter(CPU) as large:
+        block = np.ones(40_000_000)
+        del block
+    assert large.peak_mb - small.peak_mb == pytest.approx(320, abs=30)
+
+
+def test_a_system_that_does_not_tell_its_memory_has_no_peak(monkeypatch, tmp_path):
+    monkeypatch.setattr(cost, "_CLEAR", tmp_path / "nowhere" / "clear_refs")
+    with Meter(CPU) as meter:
+        pass
+    assert meter.peak_mb is None
+
+
+def test_the_hardware_is_told_in_words():
+    assert cost.hardware(CPU).endswith(" cores")

@@ -1,0 +1,80 @@
+"""Every table in every form stays what it is, to the letter, until it is accepted on purpose.
+
+Accept: `python -m pytest tests/unit/test_golden_tables.py --accept-golden`, then look at what `git diff tests/golden/tables` shows.
+"""
+
+import io
+import shutil
+from pathlib import Path, PurePath
+
+import pandas as pd
+import pytest
+from golden_runs import CASES
+from latex import compiled
+
+from bench import plugins
+from results import _plots
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "tables"
+FORMS = (".md", ".csv", ".tex", ".html")
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request):
+    """Name of the case, and file name -> content of all that is text in its report."""
+    results = CASES[request.param]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            _plots, "artifacts", lambda *figure: iter(())
+        )  # pictures are other tests' and take most of the time
+        made = [a for name in plugins.names("results") for a in plugins.find("results", name).render(results)]
+    return request.param, {a.name: a.content for a in made if PurePath(a.name).suffix in FORMS}
+
+
+def test_tables_stay_as_they_were_accepted(case, request):
+    name, found = case
+    folder = GOLDEN / name
+    if request.config.getoption("--accept-golden"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for file, content in found.items():
+            (folder / file).write_text(content)
+    assert sorted(p.name for p in folder.glob("*")) == sorted(found)
+    for file, content in found.items():
+        golden = (folder / file).read_text()
+        if file.endswith(".csv") and golden.strip():  # the last digits of a mean are the CPU's
+            pd.testing.assert_frame_equal(_read(content), _read(golden), rtol=1e-9, atol=1e-12, obj=f"{name}/{file}")
+        else:
+            assert content == golden, f"{name}/{file} is not what was accepted; see this file's first lines"
+
+
+def _read(content):
+    return pd.read_csv(io.StringIO(content), keep_default_na=False, na_values=[""])
+
+
+def test_every_table_is_there_in_every_form(case):
+    _, found = case
+    tables = {PurePath(file).stem for file in found if file.endswith(".tex")}
+    assert all(f"{table}{form}" in found for table in tables for form in FORMS)
+    kinds = ("leaderboard", "backbones", "few-shot", "base-to-novel", "zero-shot", "ablation", "cost", "per-class")
+    assert all(any(table.startswith(kind) for table in tables) for kind in kinds), tables
+
+
+def test_every_case_says_what_it_lacks():
+    def told(name, table):
+        return (GOLDEN / name / f"{table}.md").read_text()
+
+    for table in ("leaderboard", "backbones", "cost", "few-shot-table", "zero-shot", "base-to-novel", "ablation"):
+        assert "There are no runs yet." in told("empty", table)
+    assert "no run for seed 3" in told("missing_seed", "leaderboard")
+    assert "RuntimeError: disk full" in told("failed_run", "leaderboard")
+    assert "| failed" in told("failed_run", "leaderboard").replace("  ", "").replace("|failed", "| failed")
+    assert "(2)" in told("failed_run", "leaderboard")
+
+
+@pytest.mark.latex
+def test_every_table_compiles_and_fits_the_page(tmp_path):
+    bodies = [p.read_text() for p in sorted((GOLDEN / "paper").glob("*.tex"))]
+    log, text = compiled(tmp_path, "\n\\clearpage\n".join(bodies))
+    assert "Overfull" not in log and "Missing character" not in log
+    assert text.count("Table ") == len(bodies)
