@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.style
 import numpy as np
 import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 WIDTH_IN = 3.3  # one column of a two-column paper
 MARKERS = "osD^vPX*"
 DASHES = ((0, (4, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1.5, 1)), (0, (7, 2)))
+NOTE_SIZE = 5.2  # points
 _NAME_WIDTH = 36  # characters; two columns of a legend hold 62
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so it looks the same everywhere
@@ -145,11 +147,27 @@ def _legend_columns(names: list[str]) -> int:
 
 def note(figure: Figure, text: str) -> None:
     """Small print under everything else."""
-    figure.supxlabel("\n".join(_wrap_note(text)), fontsize=5.2, x=0.01, ha="left", color="0.25")
+    figure.supxlabel("\n".join(_wrap_note(text)), fontsize=NOTE_SIZE, x=0.01, ha="left", color="0.25")
 
 
 def _wrap_note(text: str) -> list[str]:
-    return textwrap.wrap(plain(text), 86)
+    return fitted(text, 92, NOTE_SIZE, WIDTH_IN - 0.08).split("\n")
+
+
+def fitted(text: str, characters: int, size: float, inches: float) -> str:
+    """A text as `name` wraps it at a number of characters, or at fewer where they are wide; `size` in points."""
+    wrapped = name(text, characters)
+    while characters > 1 and (width := width_in(wrapped, size)) > inches:
+        characters = max(1, min(characters - 1, int(characters * inches / width)))
+        wrapped = name(text, characters)
+    return wrapped
+
+
+def width_in(text: str, size: float) -> float:
+    """How many inches a text of `size` points takes."""
+    figure = Figure(figsize=(0.1, 0.1), dpi=300)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return figure.text(0, 0, text, fontsize=size).get_window_extent(renderer).width / figure.dpi
 
 
 def nothing(title: str, bare: Sequence[str], why: str, any_runs: bool) -> str:

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench.contracts import Artifact
@@ -35,7 +34,6 @@ _NAME_SIZE, _LINE_IN = 6, 0.1  # points, and inches from one line of a name to t
 _LONGEST = 54  # characters of a name, three lines
 _WIDEST_IN = 0.88  # inches of a name, so that the axis keeps a third of the column
 _EDGE, _GAP = 0.04, 0.04  # inches beside a name, and between it and its leader line
-_NOTE_SIZE = 5.2
 _BAR_IN = 0.06  # from one bar to the next
 _INK, _BAR = "0.35", 1.8
 
@@ -104,8 +102,8 @@ def diagram(group: _ranks.Group, small: str) -> Figure:
     left, right, scale = _layout(names[:half], names[half:][::-1], axis_end(group))
     bars = [(low, min(high, scale.end)) for low, high in group.tied if low <= ranks[-1]]
     levels = bar_levels(bars, 0.08 / scale.width * (scale.end - 1))
-    head = _fitted(_plots.cut(group.where, 100), 60, 7, _plots.WIDTH_IN - 2 * _EDGE)
-    note = _fitted(small, 90, _NOTE_SIZE, _plots.WIDTH_IN - 2 * _EDGE)
+    head = _plots.fitted(_plots.cut(group.where, 100), 60, 7, _plots.WIDTH_IN - 2 * _EDGE)
+    note = _plots.fitted(small, 90, _plots.NOTE_SIZE, _plots.WIDTH_IN - 2 * _EDGE)
     line = 0.13 * (head.count("\n") + 1) + 0.42  # where the axis lies, from the top
     first = line + 0.1 + _BAR_IN * (max(levels, default=-1) + 1)
     drawn_in = first + max(left.height, right.height) + 0.03
@@ -124,7 +122,7 @@ def diagram(group: _ranks.Group, small: str) -> Figure:
         ax.plot(ends, [at, at], color=_plots.colours(1)[0], linewidth=_BAR, solid_capstyle="butt", zorder=3)
     _leaders(ax, left, [scale(rank) for rank in ranks[:half]], line, first, False)
     _leaders(ax, right, [scale(rank) for rank in ranks[half:][::-1]], line, first, True)
-    ax.text(_EDGE, height - 0.03, note, va="bottom", fontsize=_NOTE_SIZE, color="0.25")
+    ax.text(_EDGE, height - 0.03, note, va="bottom", fontsize=_plots.NOTE_SIZE, color="0.25")
     return figure
 
 
@@ -138,33 +136,18 @@ def _layout(left: Sequence[str], right: Sequence[str], end: int) -> tuple[_Side,
 
 
 def _side(names: Sequence[str]) -> _Side:
-    wrapped = tuple(_fitted(name, 18, _NAME_SIZE, _WIDEST_IN) for name in names)
+    wrapped = tuple(_plots.fitted(name, 18, _NAME_SIZE, _WIDEST_IN) for name in names)
     tops, height = [], 0.0
     for name in wrapped:
         tops.append(height)
         height += _LINE_IN * (name.count("\n") + 1) + 0.035
-    return _Side(wrapped, tuple(tops), max(_width_in(name, _NAME_SIZE) for name in wrapped), height)
+    return _Side(wrapped, tuple(tops), max(_plots.width_in(name, _NAME_SIZE) for name in wrapped), height)
 
 
 def _cut(name: str) -> str:
     """A long name without its middle: names of variants differ at their ends."""
     name = _tables.plain(name)
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 20]}…{name[-19:]}"
-
-
-def _fitted(text: str, characters: int, size: float, inches: float) -> str:
-    """A text wrapped at a number of characters, or at fewer where they are wide."""
-    wrapped = _plots.name(text, characters)
-    while characters > 1 and (width := _width_in(wrapped, size)) > inches:
-        characters = max(1, min(characters - 1, int(characters * inches / width)))
-        wrapped = _plots.name(text, characters)
-    return wrapped
-
-
-def _width_in(text: str, size: float) -> float:
-    figure = Figure(figsize=(0.1, 0.1), dpi=300)
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    return figure.text(0, 0, text, fontsize=size).get_window_extent(renderer).width / figure.dpi
 
 
 def _axis(ax: Axes, scale: _Scale, line: float) -> None:
