@@ -30,8 +30,8 @@ def _protocols(cells: Sequence[Cell]) -> str:
     named = []
     for protocol, part in shots.items():
         numbers = sorted({cell.key.shots for cell in part} - {0})
-        named.append(protocol_name(protocol, 0) + (f" with K = {', '.join(map(str, numbers))}" if numbers else ""))
-    return ", ".join(named)
+        named.append(protocol_name(protocol, 0) + (f" (K = {', '.join(map(str, numbers))})" if numbers else ""))
+    return " / ".join(named)
 
 
 def _frames(cells: Sequence[Cell]) -> str:
@@ -48,6 +48,8 @@ def _replicates(board: Board, cells: Sequence[Cell]) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
+    if len(values) > 3 and all(isinstance(v, int) for v in values) and values[-1] - values[0] == len(values) - 1:
+        return f"{values[0]} to {values[-1]}"
     if len(values) > MOST:
         return f"{values[0]} to {values[-1]} ({len(values)} of them)"
     return ", ".join(map(str, values))
