@@ -377,7 +377,10 @@ class Artifact:
 
 
 class VideoList(Protocol):
-    """The N test videos that a run was scored on: `labels` int64 `(N,)` into `class_names`; equal lists have one digest."""
+    """The N test videos that a run was scored on: `labels` int64 `(N,)` into `class_names`; equal lists have one digest.
+
+    `parts` tells of each whether it is "base" or "novel", and is empty under protocols without such parts.
+    """
 
     @property
     def digest(self) -> str: ...
@@ -393,6 +396,9 @@ class VideoList(Protocol):
 
     @property
     def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def parts(self) -> Sequence[str]: ...
 
 
 class ResultsView(Protocol):

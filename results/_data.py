@@ -159,16 +159,28 @@ class Board:
         """Share of a cell's complete runs that were right, video by video: one `Units` a split."""
         return self._units.of(self.values("run_id")[cell.done], self.values("split")[cell.done])
 
+    def group_kind(self, cell: Cell) -> str:
+        """What a complete cell's test groups are, in the singular ("subject")."""
+        return str(self.values("group_kind")[cell.done[0]])
+
+    def drawn(self, cell: Cell) -> bool:
+        """Whether something is drawn anew for each run of a cell: shots and initialisation, or the shuffle of a bank."""
+        return cell.key.needs_train or cell.key.bank_control == "shuffled"
+
+    def sizes(self, cell: Cell) -> tuple[float, float] | None:
+        """Mean numbers of videos on the training and on the test side of a learnt cell's splits; None where not recorded."""
+        pool, test = (nanmean(self.values(name)[cell.done]) for name in ("num_pool", "num_test"))
+        return (pool, test) if pool > 0 and test > 0 else None
+
     def over_groups(self, cell: Cell) -> Interval:
         """The interval over test groups, pooled over splits: what would other subjects or sources give?"""
-        means = group_differences(self.units(cell), None)[0]
-        return over_group_means(means, str(self.values("group_kind")[cell.done[0]]))
+        return over_group_means(group_differences(self.units(cell), None)[0], self.group_kind(cell))
 
     def over_runs(self, cell: Cell, metric: str) -> Interval:
         """The interval of any metric over a cell's complete runs: over seeds, or over splits where those differ."""
         values = self.values(metric)[cell.done].astype(float)
         splits = self.values("split")[cell.done]
-        if len(set(splits)) > 1 and cell.key.needs_train and (sizes := self._sizes(cell)):
+        if len(set(splits)) > 1 and cell.key.needs_train and (sizes := self.sizes(cell)):
             by_split = pd.Series(values).groupby(splits, sort=False).mean().tolist()
             return over_splits(by_split, *sizes)
         if cell.key.bank_control == "shuffled" and not cell.key.needs_train:
@@ -189,9 +201,9 @@ class Board:
         differences, by_split, num, most = group_differences(first, second)
         if not num:
             return PairedTest(math.nan, math.nan, math.nan, math.nan, 0, "not testable: no video in common")
-        kind = str(self.values("group_kind")[a.done[0]])
+        kind = self.group_kind(a)
         learnt = a.key.needs_train or b.key.needs_train
-        if len(by_split) > 1 and learnt and (sizes := self._sizes(a if a.key.needs_train else b)):
+        if len(by_split) > 1 and learnt and (sizes := self.sizes(a if a.key.needs_train else b)):
             test = paired_over_splits(by_split, *sizes)
         elif kind == "video" and len(a.done) == len(b.done) == 1:
             test = mcnemar_exact(*first[0].both(second[0]))
@@ -238,16 +250,10 @@ class Board:
 
     def _interval(self, cell: Cell) -> Interval:
         """Over seeds or overlapping splits where something was drawn anew for each run, otherwise over the test groups."""
-        drawn = cell.key.needs_train or cell.key.bank_control == "shuffled"
         splits = len(set(self.values("split")[cell.done]))
-        if len(cell.done) > 1 and drawn and (splits == 1 or (cell.key.needs_train and self._sizes(cell))):
+        if len(cell.done) > 1 and self.drawn(cell) and (splits == 1 or (cell.key.needs_train and self.sizes(cell))):
             return self.over_runs(cell, "top1")
         return self.over_groups(cell)
-
-    def _sizes(self, cell: Cell) -> tuple[float, float] | None:
-        """Mean numbers of videos on the training and on the test side of a learnt cell's splits; None where not recorded."""
-        pool, test = (nanmean(self.values(name)[cell.done]) for name in ("num_pool", "num_test"))
-        return (pool, test) if pool > 0 and test > 0 else None
 
     def _unfinished(self, rows: np.ndarray, status: np.ndarray) -> list[str]:
         """A text such as "failed (seed 1, seed 3): why" for each reason among the runs that are not complete."""

@@ -83,15 +83,16 @@ class UnitStore:
 
 def _merged(split: str, parts: Sequence[tuple[Listed, np.ndarray]]) -> Units:
     """Runs of one split that could not all decode the same videos: each video counts in the runs that saw it."""
-    rows = [
-        (video, group, right)
-        for listed, correct in parts
-        for video, group, right in zip(listed.videos.ids, listed.videos.groups, correct, strict=True)
-    ]
-    frame = pd.DataFrame(rows, columns=["video", "group", "right"]).groupby("video", sort=False)
-    merged = frame.agg(group=("group", "first"), right=("right", "mean"))
-    videos = _Videos(tuple(merged.index), tuple(merged["group"]))
-    return Units(split, Listed(videos), merged["right"].to_numpy(float))  # type: ignore[arg-type]
+    frames = []
+    for listed, correct in parts:
+        videos = listed.videos
+        told = {"video": videos.ids, "group": videos.groups, "part": videos.parts or None, "right": correct}
+        frames.append(pd.DataFrame(told))
+    by_video = pd.concat(frames).groupby("video", sort=False)
+    merged = by_video.agg(group=("group", "first"), part=("part", "first"), right=("right", "mean"))
+    has_parts = bool(parts[0][0].videos.parts)
+    union = _Videos(tuple(merged.index), tuple(merged["group"]), tuple(merged["part"]) if has_parts else ())
+    return Units(split, Listed(union), merged["right"].to_numpy(float))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class _Videos:
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]
+    parts: tuple[str, ...]
 
 
 def group_differences(

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from bench.stats import ALPHA, Interval, PairedTest, holm, paired_over_group_means, paired_over_splits
+from bench.stats import ALPHA, Interval, PairedTest, holm, over_group_means, paired_over_group_means, paired_over_splits
 from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, points, record
 from results._data import Board, Cell, board, column_name, grouped, protocol_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from bench.contracts import Artifact, ResultsView
 
@@ -24,11 +23,12 @@ _HEADER = ("Protocol", "Backbone", "Method")
 
 
 class _Number(NamedTuple):
-    """A metric of a cell: the value of each (seed, split), and its mean with interval."""
+    """A metric of a cell: its mean over the runs with an interval, and the means of each split."""
 
     cell: Cell
-    values: dict[tuple[Any, Any], float]
+    metric: str
     interval: Interval
+    by_split: dict[str, float]
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -91,9 +91,13 @@ def _notes_of(whole: Board, cells: Sequence[Cell], overs: Sequence[str], tests: 
     for over in dict.fromkeys(overs):
         yield f"± over {over}."
     yield (
-        "Bold: the best of each column within one protocol on one backbone, and what is tied with it: a paired test over "
-        "the runs (same seed, same split) finds no difference at .05, Holm-corrected; a cell that cannot be tested is "
-        f"bold only where it is the same number{'; tests: ' if tests else ''}{'; '.join(sorted(tests))}."
+        "Over groups, ± and the tests rest on each group's own number: its harmonic mean is that of its base and novel "
+        "accuracy. The numbers shown are those of all videos."
+    )
+    yield (
+        "Bold: the best of each column within one protocol on one backbone, and what is tied with it: a paired test finds no "
+        "difference at .05, Holm-corrected; a cell that cannot be tested is bold only where it is the same number"
+        f"{'; tests: ' if tests else ''}{'; '.join(sorted(tests))}."
     )
     yield from _notes.videos(whole, cells)
     yield from _notes.beware(whole, cells)
@@ -104,12 +108,40 @@ def _numbers(whole: Board, cells: Sequence[Cell], metric: str) -> dict[Cell, _Nu
     """One metric of the complete cells all of whose runs have it."""
     found = {}
     for cell in cells:
-        values = [math.nan if pd.isna(value) else float(value) for value in whole.values(metric)[cell.done].tolist()]
-        if values and not np.isnan(values).any():
-            pairs = zip(whole.values("seed")[cell.done], whole.values("split")[cell.done], strict=True)
-            by_run = dict(zip(pairs, values, strict=True))
-            found[cell] = _Number(cell, by_run, whole.over_runs(cell, metric))
+        values = pd.Series(whole.values(metric)[cell.done], dtype=float)
+        if len(values) and values.notna().all():
+            means = values.groupby(whole.values("split")[cell.done], sort=False).mean()
+            by_split = dict(zip(map(str, means.index), means.tolist(), strict=True))
+            found[cell] = _Number(cell, metric, _interval(whole, cell, metric, float(values.mean())), by_split)
     return found
+
+
+def _interval(whole: Board, cell: Cell, metric: str, mean: float) -> Interval:
+    """Over seeds or splits where something was drawn anew for each run, otherwise over the test groups; about `mean`."""
+    if len(cell.done) > 1 and whole.drawn(cell):
+        return whole.over_runs(cell, metric)
+    groups = _by_group(whole, cell)[metric].dropna()
+    if groups.empty:
+        return Interval(mean, math.nan, math.nan, 0, "no group has videos of both kinds: no interval")
+    found = over_group_means(groups.to_numpy(), whole.group_kind(cell))
+    shift = mean - found.mean
+    return Interval(mean, found.low + shift, found.high + shift, found.num, found.over)
+
+
+def _by_group(whole: Board, cell: Cell, splits: Collection[str] | None = None) -> pd.DataFrame:
+    """One row a test group, a column a metric in [0, 1], pooled over the splits; NaN where a group has no such videos."""
+    parts = []
+    for units in whole.units(cell):
+        if splits is None or units.split in splits:
+            codes, names = units.listed.groups
+            told = {"group": names[codes], "part": list(units.listed.videos.parts), "right": units.correct}
+            parts.append(pd.DataFrame(told))
+    if not parts:
+        return pd.DataFrame(columns=list(METRICS), dtype=float)
+    shares = pd.concat(parts).pivot_table("right", "group", "part")
+    base, novel = (shares.get(part, pd.Series(math.nan, shares.index)) for part in ("base", "novel"))
+    both = (2 * base * novel / (base + novel)).mask(base + novel == 0, 0.0)
+    return pd.DataFrame({"base_top1": base, "novel_top1": novel, "harmonic_mean": both})
 
 
 def _bold(whole: Board, numbers: Sequence[_Number]) -> dict[Cell, tuple[bool, str]]:
@@ -127,32 +159,16 @@ def _bold(whole: Board, numbers: Sequence[_Number]) -> dict[Cell, tuple[bool, st
 
 
 def _compare(whole: Board, a: _Number, b: _Number) -> PairedTest:
-    """`a - b` run by run; a cell that learns nothing has one value a split, whatever the seed."""
-    first, second = (_by_run(number, other) for number, other in ((a, b), (b, a)))
-    common = [run for run in first if run in second]
-    if not common:
-        return PairedTest(math.nan, math.nan, math.nan, math.nan, 0, "not testable: no run in common")
-    differences = pd.Series([first[run] - second[run] for run in common])
-    splits = [split for _, split in common]
-    if len(set(splits)) == 1:
-        return paired_over_group_means(differences.to_numpy(), "seed")
-    learnt = a.cell if a.cell.key.needs_train else b.cell
-    pool, tested = whole.mean("num_pool", learnt), whole.mean("num_test", learnt)
-    if not (pool > 0 and tested > 0):
-        return PairedTest(math.nan, math.nan, math.nan, math.nan, 0, "not testable: sizes of splits were not recorded")
-    return paired_over_splits(differences.groupby(splits, sort=False).mean().tolist(), pool, tested)
-
-
-def _by_run(number: _Number, other: _Number) -> dict[tuple[Any, Any], float]:
-    if _drawn(number) or not _drawn(other):
-        return number.values
-    by_split = {split: value for (_, split), value in number.values.items()}
-    runs = [*number.values, *other.values]
-    return {(seed, split): by_split[split] for seed, split in runs if split in by_split}
-
-
-def _drawn(number: _Number) -> bool:
-    return number.cell.key.needs_train or number.cell.key.bank_control == "shuffled"
+    """`a - b`: over splits where a learnt method has several and their sizes are known, otherwise over the test groups."""
+    splits = [split for split in a.by_split if split in b.by_split]
+    learnt = next((number.cell for number in (a, b) if number.cell.key.needs_train), None)
+    if len(splits) > 1 and learnt is not None and (sizes := whole.sizes(learnt)):
+        return paired_over_splits([a.by_split[split] - b.by_split[split] for split in splits], *sizes)
+    first, second = (_by_group(whole, number.cell, splits)[number.metric] for number in (a, b))
+    differences = (first - second).dropna()
+    if differences.empty:
+        return PairedTest(math.nan, math.nan, math.nan, math.nan, 0, "not testable: no group in common")
+    return paired_over_group_means(differences.to_numpy(), whole.group_kind(a.cell))
 
 
 def _shown(cell: Cell, number: _Number | None, bold: bool, feet: _tables.Footnotes) -> _tables.Cell:

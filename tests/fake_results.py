@@ -17,6 +17,7 @@ class FakeVideos:
     groups: tuple
     labels: np.ndarray
     class_names: tuple
+    parts: tuple = ()
 
 
 class FakeResults:
@@ -26,11 +27,23 @@ class FakeResults:
         self.rows, self._tested, self._logits, self._frame = [], {}, {}, None
 
     def add(
-        self, right=(0.5, 0.5, 0.5), status="complete", reason="", per_group=10, group_names=None, metrics=None, **facts
+        self,
+        right=(0.5, 0.5, 0.5),
+        status="complete",
+        reason="",
+        per_group=10,
+        group_names=None,
+        metrics=None,
+        novel=None,
+        **facts,
     ):
-        """One run; `facts` replace its columns, `metrics` are added to its scores. The right videos come first in each group."""
+        """One run; `facts` replace its columns, `metrics` are added to its scores. The right videos come first in each group.
+
+        With `novel`, a share for each group too, `right` is that of base videos, and as many novel videos follow.
+        """
         run_id = f"{len(self.rows):012x}"
-        total = per_group * len(right)
+        shares = [*right, *(novel or ())]
+        total = per_group * len(shares)
         base = {
             **{"dataset": "toy", "manifest": "m", "backbone": "clip-tiny", "family": "clip", "toy_scale": True},
             **{"method": "zero_shot", "label": "zero-shot, class names", "needs_train": False, "trainable": "none"},
@@ -46,15 +59,23 @@ class FakeResults:
         if status != "complete":
             self.rows.append(base)
             return run_id
-        correct = np.concatenate([np.arange(per_group) < round(share * per_group) for share in right])
+        correct = np.concatenate([np.arange(per_group) < round(share * per_group) for share in shares])
         names = group_names or [f"s{i}" for i in range(len(right))]
-        groups = tuple(np.repeat(names, per_group).tolist())
+        groups = tuple(np.repeat(names * (2 if novel else 1), per_group).tolist())
         ids = tuple(f"{group}-{i}" for i, group in enumerate(groups))
         num_classes = int(base["num_classes"])
         labels = np.arange(total) % num_classes
+        parts = ()
+        if novel:
+            half, num_base = num_classes // 2, per_group * len(right)
+            parts = ("base",) * num_base + ("novel",) * (total - num_base)
+            labels = np.where(np.arange(total) < num_base, labels % half, half + labels % (num_classes - half))
+            of = {"base_top1": float(correct[:num_base].mean()), "novel_top1": float(correct[num_base:].mean())}
+            of["harmonic_mean"] = 2 * of["base_top1"] * of["novel_top1"] / (sum(of.values()) or 1)
+            metrics = {**of, **(metrics or {})}
         classes = tuple(f"class {i}" for i in range(num_classes))
         key = digest([ids, groups, labels.tolist(), classes])
-        self._tested[run_id] = (FakeVideos(key, ids, groups, labels, classes), correct)
+        self._tested[run_id] = (FakeVideos(key, ids, groups, labels, classes, parts), correct)
         self.rows.append({**base, "top1": float(correct.mean()), "nll": 1.0, **(metrics or {})})
         return run_id
 

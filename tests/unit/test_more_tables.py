@@ -47,7 +47,7 @@ def test_nothing_one_row_missing_seeds_and_failures_render_in_every_form(plugin)
     failed, mixed = FakeResults(), FakeResults()
     failed.add(status="failed", reason="out of memory")
     for protocol in (COOP, NOVEL):
-        mixed.add(seed=1, metrics={"base_top1": 0.5}, **protocol)
+        mixed.add(seed=1, novel=[0.5] * 3 if protocol is NOVEL else None, **protocol)
         mixed.add(seed=2, status="failed", reason="disk full", **protocol)
         mixed.add(seed=1, status="n/a", reason="no classes", **{**protocol, "method": "m", "label": "M"})
     mixed.add(backbone="other", status="damaged", reason="cut short")
@@ -69,7 +69,7 @@ def test_names_that_are_markup_stay_names(plugin):
         facts = {"dataset": name, "backbone": name, "label": name, "hardware": name}
         results.add(**{**facts, "reason": name})
         results.add(**{**COOP, **facts})
-        results.add(metrics={"base_top1": 0.5, "novel_top1": 0.5, "harmonic_mean": 0.5}, **{**NOVEL, **facts})
+        results.add(novel=[0.5] * 3, **{**NOVEL, **facts})
         results.add(status="failed", reason=name, seed=2, **{**COOP, **facts})
     found = list(plugin.render(results))
     assert len({a.name for a in found}) == len(found)
@@ -230,51 +230,81 @@ def test_zero_shot_says_where_there_is_none():
 
 
 def add_novel(results, label, base, novel, facts=NOVEL):
+    """One run a seed: `base` and `novel` have for each seed a share for each of three groups."""
     for seed, (b, n) in enumerate(zip(base, novel, strict=True), start=1):
-        scores = {"base_top1": b, "novel_top1": n, "harmonic_mean": 2 * b * n / (b + n)}
-        results.add(seed=seed, metrics=scores, **{**facts, "label": label, "method": label.lower()})
+        results.add(b, novel=n, seed=seed, **{**facts, "label": label, "method": label.lower()})
 
 
-def test_base_to_novel_has_intervals_over_seeds_and_bold_by_the_paired_test():
+def test_base_to_novel_has_intervals_over_seeds_and_bold_by_the_test_over_groups():
     results = FakeResults()
-    add_novel(results, "CoOp", [0.8, 0.7, 0.9], [0.4, 0.5, 0.6])
-    add_novel(results, "Near", [0.7, 0.8, 0.8], [0.4, 0.4, 0.6])  # base: .1, -.1, .1 apart: t = .5, no difference
-    add_novel(results, "Far", [0.31, 0.2, 0.4], [0.1, 0.21, 0.3])  # base: .49, .5, .5: t = 149
+    add_novel(results, "CoOp", [[0.8] * 3, [0.7] * 3, [0.9] * 3], [[0.3, 0.4, 0.5]] * 3)
+    # base: .1, 0, -.1 apart in the groups, no difference; novel: .2, .2, .1 better: t = .1667 / (.0577 / 1.732) = 5, p = .038
+    add_novel(results, "Near", [[0.7, 0.8, 0.9]] * 3, [[0.5, 0.6, 0.6]] * 3)
     results.add(status="n/a", reason="one class only", **{**NOVEL, "label": "None", "method": "none"})
     table = only(base_to_novel.tables(results))
     assert table.header[3:] == ("Base", "Novel", "Harmonic mean")
     where = ("base-to-novel, K = 4", "clip-tiny (8 × 1)")
     found = lines(table, 3)
     half = 100 * 0.1 / math.sqrt(3) * T2
-    hm = np.array([0.64 / 1.2, 0.7 / 1.2, 1.08 / 1.5])
+    hm = np.array([0.64 / 1.2, 0.56 / 1.1, 0.72 / 1.3])
     of_hm = f"{100 * hm.mean():.1f} ± {100 * hm.std(ddof=1) / math.sqrt(3) * T2:.1f} (3)"
-    assert found[(*where, "CoOp")] == [f"80.0 ± {half:.1f} (3)", f"50.0 ± {half:.1f} (3)", of_hm]
+    assert found[(*where, "CoOp")] == [f"80.0 ± {half:.1f} (3)", "40.0 ± 0.0 (3)", of_hm]
     assert found[(*where, "None")] == ["n/a"] * 3
     rows = {row[2].text: [cell.bold for cell in row[3:]] for block in table.blocks for row in block}
-    # Near's harmonic means are .0242, .05, .0343 lower: t = .0362 / (.0130 / 1.732) = 4.82, p = .04, Holm's last
-    assert rows == {"CoOp": [True] * 3, "Near": [True, True, False], "Far": [False] * 3, "None": [False] * 3}
-    assert "one class only" in said(table) and "paired t over 3 seeds" in said(table)
+    # harmonic means of the groups: 2 * .8 * .3 / 1.1 and so on: .1470, .1524, .1046 apart, t = 9.0, p = .012
+    assert rows == {"CoOp": [True, False, False], "Near": [True, True, True], "None": [False] * 3}
+    assert "one class only" in said(table) and "paired t over 3 subjects" in said(table)
     assert "± over 3 seeds: other draws of shots" in said(table)
 
 
-def test_base_to_novel_compares_with_what_learns_nothing_run_by_run():
+def test_base_to_novel_of_what_learns_nothing_is_over_groups():
     results = FakeResults()
-    add_novel(results, "CoOp", [0.8, 0.81, 0.82], [0.5, 0.5, 0.5])
-    add_novel(results, "Zero", [0.5], [0.7], {**NOVEL, "needs_train": False})
+    zero = {**NOVEL, "needs_train": False}
+    add_novel(results, "Zero", [[0.5, 0.6, 0.7]], [[0.2, 0.2, 0.5]], zero)
     table = only(base_to_novel.tables(results))
-    rows = {row[2].text: [cell.bold for cell in row[3:5]] for block in table.blocks for row in block}
-    # base: .3, .31, .32 apart, t = 53.7; novel: .2 in each of 3 seeds, p = 2 / 2^3
+    shown = lines(table, 3)["base-to-novel, K = 4", "clip-tiny (8 × 1)", "Zero"]
+    half = 100 * 0.1 / math.sqrt(3) * T2
+    of_groups = np.array([0.2 / 0.7, 0.24 / 0.8, 0.7 / 1.2])
+    whole = 2 * 0.6 * 0.3 / 0.9  # of all videos, which is not the mean of the groups' own
+    of_hm = 100 * of_groups.std(ddof=1) / math.sqrt(3) * T2
+    assert shown == [f"60.0 ± {half:.1f}", f"30.0 ± {half * math.sqrt(3):.1f}", f"{100 * whole:.1f} ± {of_hm:.1f}"]
+    assert "± over 3 subjects: other subjects" in said(table)
+    add_novel(results, "CoOp", [[0.8, 0.9, 0.9]] * 3, [[0.2, 0.2, 0.5]] * 3)  # base: t = 8, p = .015
+    rows = {r[2].text: [c.bold for c in r[3:5]] for b in only(base_to_novel.tables(results)).blocks for r in b}
     assert rows == {"CoOp": [True, True], "Zero": [False, True]}
-    assert "1 seed: no interval" in said(table) and "sign flips over 3 seeds" in said(table)
+
+
+def test_base_to_novel_on_overlapping_splits_is_over_splits():
+    results = FakeResults()
+    for split in (1, 2, 3):
+        facts = {**NOVEL, "split": str(split), "num_pool": 60}
+        for label, more in (("CoOp", 0.0), ("Better", 0.1 + 0.01 * split)):
+            share = [0.4 + 0.1 * split + more] * 3
+            results.add(share, novel=share, per_group=100, seed=split, **{**facts, "label": label, "method": label})
+    table = only(base_to_novel.tables(results))
+    assert "Nadeau-Bengio over 3 overlapping splits" in said(table)
+    # the differences .11, .12, .13: t = .12 / (.01 * sqrt(1/3 + 600/60)) = 3.7, p = .064: a tie
+    rows = {row[2].text: [cell.bold for cell in row[3:]] for block in table.blocks for row in block}
+    assert rows == {"CoOp": [True] * 3, "Better": [True] * 3}
+
+
+def test_runs_that_decoded_other_videos_keep_their_parts():
+    results = FakeResults()
+    for seed, per_group in ((1, 10), (2, 20)):
+        results.add([0.5] * 3, novel=[0.2] * 3, per_group=per_group, seed=seed, **NOVEL)
+    zero = {**NOVEL, "needs_train": False, "label": "Zero", "method": "zero"}
+    results.add([0.5, 0.6, 0.4], novel=[0.4] * 3, **zero)
+    shown = lines(only(base_to_novel.tables(results)), 3)
+    assert shown["base-to-novel, K = 4", "clip-tiny (8 × 1)", "CoOp"][:2] == ["50.0 ± 0.0 (2)", "20.0 ± 0.0 (2)"]
 
 
 def test_base_to_novel_says_what_a_run_lacks_and_that_there_are_none():
     results = FakeResults()
     results.add(**COOP)
     assert only(base_to_novel.tables(results)).caption == "There are no base-to-novel runs yet."
-    results.add(metrics={"base_top1": 0.5}, **NOVEL)
+    results.add(metrics={"base_top1": 0.5, "novel_top1": None, "harmonic_mean": None}, novel=[0.5] * 3, **NOVEL)
     table = only(base_to_novel.tables(results))
-    assert [c.text for c in table.blocks[0][0][3:]] == ["50.0", "—", "—"]
+    assert [c.text for c in table.blocks[0][0][3:]] == ["50.0 ± 0.0", "—", "—"]
     assert "not all of its runs have this number" in said(table)
 
 
