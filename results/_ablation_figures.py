@@ -10,7 +10,7 @@ import numpy as np
 from bench.stats import ALPHA
 from results import _notes, _plots
 from results._cells import points
-from results._data import column_name
+from results._keys import column_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

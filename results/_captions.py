@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from results._data import grouped, protocol_name
+from results._data import grouped
+from results._keys import protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from results import _tables
 from results._cells import MISSING, cell_marks, record, selection, shown
-from results._data import PROTOCOLS, grouped
+from results._data import grouped
+from results._keys import PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-    from results._data import Board, Cell, Key, Verdict
+    from results._data import Board, Cell, Verdict
+from results._keys import Key
 
 TOY_NAMES = "near chance by construction: the names never occur in the pre-training captions"
 TOP1 = "Top-1 accuracy in percent: mean ± half of its 95 % interval, (n) where it is the mean of n runs."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from results._data import TOY_SCALE, grouped, protocol_name
+from results._data import TOY_SCALE, grouped
+from results._keys import protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results import _notes, _plots
-from results._data import column_name, grouped, protocol_name
+from results._data import grouped
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,8 @@ import numpy as np
 from bench.ranking import DECIMALS, critical_difference
 from bench.stats import ALPHA
 from results import _grid
-from results._data import column_name, grouped, protocol_name
+from results._data import grouped
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence

@@ -10,7 +10,8 @@ import pandas as pd
 
 from results import _ablation_figures, _captions, _notes, _plots, _tables
 from results._cells import p_text, points, shown
-from results._data import Board, Cell, board, column_name, grouped, protocol_name
+from results._data import Board, Cell, board, grouped
+from results._keys import column_name, protocol_name
 from results._switches import Ablation, Variant, ablations
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 
 from bench.contracts import Artifact
 from results import _notes, _plots, _tables
-from results._data import Board, Cell, board, column_name, grouped
+from results._data import Board, Cell, board, grouped
+from results._keys import column_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,8 @@ import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, cell_marks, record, shown
-from results._data import Board, Cell, Key, Verdict, board, column_name, grouped, protocol_name
+from results._data import Board, Cell, Verdict, board, grouped
+from results._keys import Key, column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

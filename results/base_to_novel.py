@@ -10,7 +10,8 @@ import pandas as pd
 from bench.stats import ALPHA, Interval, PairedTest, holm, over_group_means, paired_over_group_means, paired_over_splits
 from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, points, record
-from results._data import Board, Cell, board, column_name, grouped, protocol_name
+from results._data import Board, Cell, board, grouped
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

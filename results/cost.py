@@ -9,7 +9,8 @@ import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, shown
-from results._data import Board, Cell, board, column_name, grouped, nanmean, protocol_name
+from results._data import Board, Cell, board, grouped, nanmean
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

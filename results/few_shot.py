@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
-from results._data import Board, Cell, board, column_name, grouped
+from results._data import Board, Cell, board, grouped
+from results._keys import column_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from bench.contracts import Artifact
 from results import _plots, _tables
-from results._data import TOY_SCALE, Board, Cell, board, column_name, grouped, protocol_name
+from results._data import TOY_SCALE, Board, Cell, board, grouped
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,8 @@ import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING
-from results._data import Cell, board, column_name, grouped, protocol_name
+from results._data import Cell, board, grouped
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,8 @@ import pandas as pd
 
 from results import _captions, _notes, _tables
 from results._cells import points
-from results._data import Board, Cell, board, column_name, grouped, protocol_name
+from results._data import Board, Cell, board, grouped
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,8 @@ from bench.ranking import DECIMALS, FEWEST, wilcoxon
 from bench.stats import ALPHA, Interval, holm
 from results import _captions, _grid, _notes, _ranks, _tables
 from results._cells import MISSING, p_text, points
-from results._data import board, column_name, grouped, protocol_name
+from results._data import board, grouped
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

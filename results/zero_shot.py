@@ -8,7 +8,8 @@ import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, points
-from results._data import Board, Cell, board, column_name, grouped, nanmean
+from results._data import Board, Cell, board, grouped, nanmean
+from results._keys import column_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,0 +1,108 @@
+"""What makes two runs part of one number: the key of a cell, the order of rows and columns, and what they are called."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+SOURCES = ("", "class_names", "templates", "descriptions")
+PROTOCOLS = ("zero_shot", "few_shot", "cross_subject", "base_to_novel")
+_TEXTS = ("reason", "dataset", "backbone", "protocol", "method", "label", "split", "text_source", "bank", "selection")
+
+
+class Key(NamedTuple):
+    """What the runs of one cell share; `shots` 0 means that the protocol knows none."""
+
+    dataset: str
+    protocol: str
+    shots: int
+    needs_train: bool
+    method: str
+    label: str
+    bank: str
+    bank_control: str
+    backbone: str
+    num_frames: int
+    num_views: int
+    precision: str
+
+    @property
+    def setting(self) -> tuple[str, int]:
+        """Protocol and shots: within one, on one data set, rows can be compared."""
+        return self.protocol, self.shots
+
+    @property
+    def column(self) -> tuple[str, int, int, str]:
+        """Numbers of other frames, views or number formats are never put into one column."""
+        return self.backbone, self.num_frames, self.num_views, self.precision
+
+
+def protocol_name(protocol: str, shots: int) -> str:
+    """A protocol in words: "few-shot, K = 4"; K only where the protocol has shots."""
+    return protocol.replace("_", "-") + (f", K = {shots}" if shots else "")
+
+
+def column_name(column: Sequence[object]) -> str:
+    """A column's head: "clip-tiny (8 × 1)" for backbone (frames × views), and the number format where it is not float32."""
+    backbone, frames, views, precision = column
+    return f"{backbone} ({frames} × {views}{'' if precision == 'float32' else f', {precision}'})"
+
+
+def normal(source: pd.DataFrame) -> pd.DataFrame:
+    """The runs with every column that the tables rely on, and no missing value in those that make a key."""
+    if source.empty:
+        return pd.DataFrame(columns=["run_id", "status", "top1"])
+    runs = source.reset_index(drop=True)
+    texts = {name: runs[name].astype(object).fillna("") if name in runs else "" for name in _TEXTS}
+    runs = runs.assign(**texts)
+    for name, usual in (("bank_control", "none"), ("precision", "float32")):  # of runs before they were told
+        runs[name] = runs[name].astype(object).fillna(usual) if name in runs else usual
+    runs["shots"] = pd.to_numeric(runs["shots"]).astype("Int64").fillna(0).astype(int)
+    for name in ("needs_train", "toy_scale"):
+        runs[name] = runs[name].astype(bool)
+    runs["top1"] = pd.to_numeric(runs["top1"]) if "top1" in runs else math.nan
+    return runs
+
+
+def key_of(values: Iterable[Any]) -> Key:
+    """A key of plain Python values: it is hashed, compared and printed."""
+    return Key(*(value.item() if isinstance(value, np.generic) else value for value in values))
+
+
+def row_order(key: Key, source: str, control: str) -> tuple[Hashable, ...]:
+    """Data set, protocol, shots, untrained before trained, by text source, shuffled before true, name, column."""
+    return (
+        key.dataset,
+        PROTOCOLS.index(key.protocol) if key.protocol in PROTOCOLS else len(PROTOCOLS),
+        key.protocol,
+        key.shots,
+        key.needs_train,
+        SOURCES.index(source) if source in SOURCES else len(SOURCES),
+        control == "none",
+        key.label,
+        key.bank,
+        key.column,
+        key,
+    )
+
+
+def row_names(keys: Mapping[Key, object]) -> dict[Key, str]:
+    """What each row is called: its label, with the bank where one label stands for several banks of a data set."""
+    rows = {key: (*key.setting, key.method, key.label, key.bank, key.bank_control) for key in keys}
+    several = Counter(
+        (key.dataset, *key.setting, key.label) for key in {(k.dataset, rows[k]): k for k in keys}.values()
+    )
+    names: dict[Key, str] = {}
+    for key in keys:
+        told = [key.bank, "shuffled" if key.bank_control == "shuffled" else ""]
+        extra = ", ".join(part for part in told if part) or key.method
+        clash = several[key.dataset, *key.setting, key.label] > 1
+        names[key] = f"{key.label} ({extra})" if clash else key.label
+    return names
