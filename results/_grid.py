@@ -86,16 +86,27 @@ class Grid:
         row: Callable[[Cell], Hashable],
         column: Callable[[Cell], Hashable],
         columns: Sequence[Hashable],
-        head: Callable[[Cell], Sequence[str]],
+        head: Callable[[Sequence[Cell]], Sequence[str]],
+        marked: int = -1,
+        missing: Callable[[Key, Any], Key] | None = None,
     ) -> tuple[Row, ...]:
-        """A block: one line for each `row`, its cells put under `columns`; `head` gives a line's first texts, the last is marked."""
+        """A block: one line for each `row`, its cells put under `columns`.
+
+        `head` gives a line's first texts, of which the one at `marked` has the footnotes. With `missing`, which makes the key of
+        a cell that is not there from one of its row and its column, the CSV has a line for those too.
+        """
         lines = []
         for part in grouped(cells, row).values():
             shared, own = row_marks(self.board, part)
-            *before, name = head(part[0])
-            line = [*map(_tables.Cell, before), _tables.Cell(name, marks=self.marks(shared))]
+            line = [_tables.Cell(text) for text in head(part)]
+            line[marked] = _tables.Cell(line[marked].text, marks=self.marks(shared))
             places: Mapping[Hashable, Cell] = {column(cell): cell for cell in part}
-            line += [self.shown(places.get(place), own) for place in columns]
+            for place in columns:
+                line.append(self.shown(places.get(place), own))
+                if place not in places and missing is not None:
+                    key = missing(part[0].key, place)
+                    told = {"shots": key.shots or None, "shown_as": part[0].name, "status": "missing"}
+                    self.records.append({**key._asdict(), **told})
             lines.append(tuple(line))
         return tuple(lines)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
-from results._cells import MISSING, cell_marks, record, shown
-from results._data import Board, Cell, Verdict, board, grouped
+from results._cells import MISSING
+from results._data import Board, Cell, board, grouped
 from results._keys import Key, column_name, protocol_name
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TITLE = "Backbones"
 TOY_NAMES = _grid.TOY_NAMES
 _HEADER = ("Protocol", "Method", "Trained")
+_COLUMN = ("backbone", "num_frames", "num_views", "precision")  # as in Key.column
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -38,94 +39,52 @@ def tables(results: ResultsView) -> Iterator[_tables.Table]:
     for dataset, cells in grouped(whole.cells, lambda cell: cell.key.dataset).items():
         plain = [cell for cell in cells if cell.key.protocol != "base_to_novel"]  # which has a table of its own
         if plain:
-            yield _Sheet(dataset, plain, whole).table()
+            yield _table(whole, dataset, plain)
     if not whole.cells:
         yield _tables.empty("backbones", TITLE, _HEADER, "There are no runs yet.")
 
 
-class _Sheet:
-    """One data set's table while it is put together."""
+def _table(whole: Board, dataset: str, cells: Sequence[Cell]) -> _tables.Table:
+    grid, title = _grid.Grid(whole, cells), _notes.dataset_title(whole, cells)
+    columns = sorted({cell.key.column for cell in cells})
 
-    def __init__(self, dataset: str, cells: Sequence[Cell], whole: Board) -> None:
-        self.dataset, self.cells, self.board = dataset, cells, whole
-        self.columns = sorted({cell.key.column for cell in cells})
-        self.feet = _tables.Footnotes()
-        self.records: list[dict[str, Any]] = []
-        self.verdicts: list[Verdict] = []
+    def head(row: Sequence[Cell]) -> Sequence[str]:
+        trained = "/".join(map(str, whole.distinct("trainable", row, done=False)))
+        return protocol_name(*row[0].key.setting), row[0].name, trained
 
-    def table(self) -> _tables.Table:
-        """The finished table."""
-        title = _notes.dataset_title(self.board, self.cells)
-        blocks = [self._chance()]
-        blocks += [self._block(cells) for cells in grouped(self.cells, lambda cell: cell.key.setting).values()]
-        tests = [verdict.test for verdict in self.verdicts]
-        return _tables.Table(
-            name=f"backbones-{_tables.slug(self.dataset)}",
-            title=f"{TITLE}: {title}",
-            caption=f"Top-1 accuracy in percent on {title}: mean ± half of its 95 % interval, (n) where it is the mean "
-            f"of n runs. Column heads: backbone (frames × views). {_captions.of(self.board, self.cells, tests)}",
-            header=(*_HEADER, *map(column_name, self.columns)),
-            blocks=tuple(blocks),
-            num_text=len(_HEADER),
-            frame=pd.DataFrame(self.records),
-            notes=tuple(_notes.of(self.board, self.cells, self.verdicts)),
-            footnotes=self.feet.listed(),
-        )
+    chance = _chance(whole, cells, columns, grid.records)
+    blocks = [
+        grid.rows(part, _grid.row_key, lambda cell: cell.key.column, columns, head, marked=1, missing=_in_column)
+        for part in grouped(cells, lambda cell: cell.key.setting).values()
+    ]
+    return _tables.Table(
+        name=f"backbones-{_tables.slug(dataset)}",
+        title=f"{TITLE}: {title}",
+        caption=f"Top-1 accuracy in percent on {title}: mean ± half of its 95 % interval, (n) where it is the mean of n runs. "
+        f"Column heads: backbone (frames × views). {_captions.of(whole, cells, grid.tests)}",
+        header=(*_HEADER, *map(column_name, columns)),
+        blocks=((chance,), *blocks),
+        num_text=len(_HEADER),
+        frame=pd.DataFrame(grid.records),
+        notes=tuple(_notes.of(whole, cells, grid.verdicts.values())),
+        footnotes=grid.feet.listed(),
+    )
 
-    def _chance(self) -> tuple[tuple[_tables.Cell, ...], ...]:
-        cells = [_tables.Cell(text) for text in (MISSING, "chance (100 / C)", MISSING)]
-        found = grouped(self.cells, lambda cell: cell.key.column)
-        for column in self.columns:
-            counts = [int(count) for count in self.board.distinct("num_classes", found[column], done=False)]
-            cells.append(_tables.Cell(_grid.chance(counts)))
-            names = ("backbone", "num_frames", "num_views", "precision")
-            chance = {"dataset": self.dataset, "label": "chance", **dict(zip(names, column, strict=True))}
-            self.records += [{**chance, "num_classes": count, "top1": 1 / count} for count in counts]
-        return (tuple(cells),)
 
-    def _block(self, cells: Sequence[Cell]) -> tuple[tuple[_tables.Cell, ...], ...]:
-        """The rows of one protocol and number of shots: within each column, they are what can be compared."""
-        verdicts: dict[Key, Verdict] = {}
-        for of_column in grouped(cells, lambda cell: cell.key.column).values():
-            verdicts |= self.board.ties(of_column)
-        self.verdicts += verdicts.values()
-        expected = self.board.replicates([cell for cell in cells if cell.key.needs_train])
-        lines = []
-        for row in grouped(cells, _grid.row_key).values():
-            parts = {cell.key.column: cell for cell in row}
-            first = row[0]
-            shared, own = _grid.row_marks(self.board, row)
-            trained = "/".join(map(str, self.board.distinct("trainable", row, done=False)))
-            line = [
-                _tables.Cell(protocol_name(*first.key.setting)),
-                _tables.Cell(first.name, marks=tuple(self.feet.mark(text) for text in shared)),
-                _tables.Cell(trained),
-            ]
-            for column in self.columns:
-                cell = parts.get(column)
-                if cell is None:
-                    line.append(_tables.Cell(MISSING))
-                    continue
-                verdict = verdicts.get(cell.key)
-                told = [*own[cell.key], *_grid.absent(self.board, cell, expected)]
-                marks = tuple(self.feet.mark(text) for text in cell_marks(cell, verdict, told))
-                line.append(_tables.Cell(shown(cell), verdict is not None and verdict.bold, marks))
-            self._record(row, verdicts)
-            lines.append(tuple(line))
-        return tuple(lines)
+def _chance(
+    whole: Board, cells: Sequence[Cell], columns: Sequence[Sequence[object]], records: list[dict[str, Any]]
+) -> _grid.Row:
+    """The first line, and its lines of the CSV."""
+    line = [_tables.Cell(text) for text in (MISSING, "chance (100 / C)", MISSING)]
+    found = grouped(cells, lambda cell: cell.key.column)
+    for column in columns:
+        counts = [int(count) for count in whole.distinct("num_classes", found[tuple(column)], done=False)]  # type: ignore[index]
+        line.append(_tables.Cell(_grid.chance(counts)))
+        of_column = dict(zip(_COLUMN, column, strict=True))
+        chance = {"dataset": cells[0].key.dataset, "label": "chance", **of_column}
+        records += [{**chance, "num_classes": count, "top1": 1 / count} for count in counts]
+    return tuple(line)
 
-    def _record(self, row: Sequence[Cell], verdicts: dict[Key, Verdict]) -> None:
-        """A line of the CSV for each column, also for those without a run."""
-        parts = {cell.key.column: cell for cell in row}
-        for column in self.columns:
-            if column in parts:
-                cell = parts[column]
-                self.records.append(record(self.board, cell, verdicts.get(cell.key)))
-            else:
-                backbone, num_frames, num_views, precision = column
-                key = row[0].key._replace(
-                    backbone=backbone, num_frames=num_frames, num_views=num_views, precision=precision
-                )
-                self.records.append(
-                    {**key._asdict(), "shots": key.shots or None, "shown_as": row[0].name, "status": "missing"}
-                )
+
+def _in_column(key: Key, column: Sequence[Any]) -> Key:
+    return key._replace(**dict(zip(_COLUMN, column, strict=True)))

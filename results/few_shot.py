@@ -60,5 +60,5 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
     )
 
 
-def _head(cell: Cell) -> Sequence[str]:
-    return column_name(cell.key.column), cell.name
+def _head(row: Sequence[Cell]) -> Sequence[str]:
+    return column_name(row[0].key.column), row[0].name

@@ -43,6 +43,7 @@ def table(results: ResultsView) -> _tables.Table:
             lambda cell: cell.key.dataset,
             list(by_dataset),
             _head,
+            missing=lambda key, dataset: key._replace(dataset=dataset),
         )
         for part in _grid.by_setting(cells)
     ]
@@ -68,5 +69,5 @@ def _method(cell: Cell) -> tuple[object, ...]:
     return cell.key.needs_train, cell.key.method, cell.name, cell.key.bank_control
 
 
-def _head(cell: Cell) -> Sequence[str]:
-    return protocol_name(*cell.key.setting), column_name(cell.key.column), cell.name
+def _head(row: Sequence[Cell]) -> Sequence[str]:
+    return protocol_name(*row[0].key.setting), column_name(row[0].key.column), row[0].name
