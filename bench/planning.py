@@ -296,6 +296,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "pretraining": facts.pretraining,
         "method": spec.method,
         "label": _label(method, config) + shuffled,
+        "setting": _setting(resolved),
         "is_default": config == method.Config(),
         "needs_train": TRAIN in method.NEEDS,
         "protocol": spec.protocol,
@@ -334,6 +335,16 @@ def _series(resolved: ResolvedRun, weights_sha256: str) -> str:
     """What a run of an older VERSION shares with its successor: the tables show the newest of a series."""
     rest = {k: v for k, v in resolved.identity().items() if k not in ("versions", "adapter")}
     return digest([rest, weights_sha256])
+
+
+def _setting(resolved: ResolvedRun) -> str:
+    """What runs of one number in a table share: all of the identity but seed and split, and the deal of a shuffled bank."""
+    told = resolved.identity()
+    told |= {
+        "protocol": told["protocol"][:2],
+        "bank": None if resolved.spec.bank_control == "shuffled" else told["bank"],
+    }
+    return digest(told)
 
 
 def resolved_to_dict(resolved: ResolvedRun) -> dict[str, Any]:

@@ -244,8 +244,11 @@ def _freedom(num: int) -> str:
     return "1 degree of freedom" if num == 2 else f"{num - 1} degrees of freedom"
 
 
+FLAT = "; all the same here, which is no certainty"  # ends the words of an interval that has no width
+
+
 def _flat(values: NDArray[np.float64]) -> str:
-    return "" if np.ptp(values) > SAME else "; all the same here, which is no certainty"
+    return "" if np.ptp(values) > SAME else FLAT
 
 
 def _t_interval(values: NDArray[np.float64], inflation: float = 1.0) -> tuple[float, float]:

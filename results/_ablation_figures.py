@@ -32,15 +32,17 @@ def numeric_switch(found: Sequence[Ablation]) -> str | None:
     """The switch where it is the only one, always a number, and has three settings or more; otherwise None."""
     variants = [variant for one in found for variant in one.variants]
     names = {variant.switch for variant in variants}
-    values = {value for variant in variants for value in (variant.was, variant.value)}
+    values = [value for variant in variants for value in (variant.was, variant.value)]
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return names.pop() if len(names) == 1 and numbers and len(values) > 2 else None
+    return names.pop() if len(names) == 1 and numbers and len(set(values)) > 2 else None
 
 
 def _bars(whole: Board, found: Sequence[Ablation]) -> Figure:
     rows = list(dict.fromkeys(cell.name for one in found for cell in _ordered(one)))
     labels = [_plots.name(label, 20) for label in _without_shared_beginning(rows)]
+    titles = [_plots.name(column_name(one.reference.key.column), 26) for one in found]
     height = 0.45 + 0.19 * max(len(rows), 0.65 * sum(label.count("\n") + 1 for label in labels))
+    height += 0.12 * max(title.count("\n") for title in titles)
     small = _note(whole, found, "Whiskers", "First bar: the reference; numbers: difference from it in points, paired")
     palette = _plots.colours(len(rows))
     figure, axes = _plots.panels(len(found), height, 0.1 + _plots.note_height_in(small))

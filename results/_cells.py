@@ -46,6 +46,8 @@ def cell_marks(cell: Cell, verdict: Verdict | None, told: Sequence[str] = ()) ->
         texts.append(cell.interval.over)
     if verdict is not None and math.isnan(verdict.p_value) and verdict.test != "best":
         texts.append(f"a tie with the best is {verdict.test}")
+    if verdict is not None and verdict.caveat:
+        texts.append(verdict.caveat)
     return texts
 
 

@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 TOY_SCALE = (
     "toy-scale backbones: for checking the path without a download; their numbers say nothing about the real models"
 )
+# Columns that all runs of a cell must agree in, and what they are called.
+SAME = {
+    "manifest": "rows of the data set",
+    "versions": "versions of plug-ins",
+    "setting": "settings, weights, statements or sampling",
+    "num_classes": "number of classes",
+    "trainable": "what is trained",
+}
 T = TypeVar("T")
 
 
@@ -66,11 +74,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a cell is bold, its Holm-corrected p against the best (NaN: is the best, or not testable), the test."""
+    """Whether a cell is bold, its Holm-corrected p against the best (NaN: is the best, or not testable), the test, and a caveat."""
 
     bold: bool
     p_value: float
     test: str
+    caveat: str = ""
 
 
 class Board:
@@ -137,6 +146,12 @@ class Board:
         """Whether something is drawn anew for each run of a cell: shots and initialisation, or the shuffle of a bank."""
         return cell.key.needs_train or cell.key.bank_control == "shuffled"
 
+    def repeated(self, cell: Cell) -> bool:
+        """Whether a cell's runs are replicates: several, drawn anew, on one split or on splits whose overlap can be reckoned with."""
+        if len(cell.done) < 2 or not self.drawn(cell):
+            return False
+        return len(set(self.values("split")[cell.done])) == 1 or (cell.key.needs_train and self.sizes(cell) is not None)
+
     def sizes(self, cell: Cell) -> tuple[float, float] | None:
         """Mean numbers of videos on the training and on the test side of a learnt cell's splits; None where not recorded."""
         pool, test = (nanmean(self.values(name)[cell.done]) for name in ("num_pool", "num_test"))
@@ -184,22 +199,25 @@ class Board:
         words = f"{test.test}, on the {num} of {most} videos of both"
         return PairedTest(test.difference, test.low, test.high, test.p_value, test.num_groups, words)
 
-    def ties(self, cells: Sequence[Cell]) -> dict[Key, Verdict]:
-        """Which of some comparable cells are best or tied with the best; cells without a number are left out.
+    def ties(self, families: Iterable[Sequence[Cell]]) -> dict[Key, Verdict]:
+        """Which cells are best, or tied with the best, of their family of comparable cells; those without a number are left out.
 
-        Tied means that the difference from the best is not significant at .05 after Holm's correction over these cells.
-        A cell that cannot be tested counts as tied only where its number is the same.
+        Tied means that the best is not significantly better at .05 after Holm's correction over all these families together.
+        A cell that cannot be tested counts as tied only where its number is the same. Where a test, on what both cells were
+        tested on, finds the one with the lower number significantly better, that one is bold too, and has a caveat.
         """
-        done = [cell for cell in cells if cell.status == "complete"]
-        if not done:
-            return {}
-        best = max(done, key=lambda cell: cell.top1)
-        others = [cell for cell in done if cell is not best]
-        tests = [self.compare(best, cell) for cell in others]
-        verdicts = {best.key: Verdict(True, math.nan, "best")}
-        for cell, test, p in zip(others, tests, holm([test.p_value for test in tests]), strict=True):
-            bold = cell.top1 == best.top1 if math.isnan(p) else p >= ALPHA
-            verdicts[cell.key] = Verdict(bold, p, test.test)
+        verdicts: dict[Key, Verdict] = {}
+        pairs: list[tuple[Cell, Cell, PairedTest]] = []
+        for cells in families:
+            done = [cell for cell in cells if cell.status == "complete" and not math.isnan(cell.top1)]
+            if done:
+                best = max(done, key=lambda cell: cell.top1)
+                verdicts[best.key] = Verdict(True, math.nan, "best")
+                pairs += [(best, cell, self.compare(best, cell)) for cell in done if cell is not best]
+        for (best, cell, test), p in zip(pairs, holm([test.p_value for _, _, test in pairs]), strict=True):
+            bold = cell.top1 == best.top1 if math.isnan(p) else p >= ALPHA or test.difference <= 0
+            turned = f"better than {best.name} on what both were tested on, by {-100 * test.difference:.1f} points"
+            verdicts[cell.key] = Verdict(bold, p, test.test, turned if p < ALPHA and test.difference < 0 else "")
         return verdicts
 
     def _cell(self, key: Key, name: str, rows: np.ndarray) -> Cell:
@@ -209,21 +227,36 @@ class Board:
         problems = self._unfinished(rows, status) if len(done) < len(rows) else []
         if not len(done):
             return Cell(key, name, _worst(status), math.nan, None, tuple(problems), rows, done)
+        if other := self._other_settings(done):
+            problems.append(f"runs that differ in more than seed and split lie under one name, so no number: {other}")
+            return Cell(key, name, "mixed", math.nan, None, tuple(problems), rows, done[:0])
         once = set(zip(self.values("seed")[done].tolist(), self.values("split")[done].tolist(), strict=True))
         if len(once) < len(done):
             ids = ", ".join(self.values("run_id")[done])
             problems.append(f"runs with other settings or versions lie under one name and seed, so no number: {ids}")
             return Cell(key, name, "mixed", math.nan, None, tuple(problems), rows, done[:0])
+        scored = ~np.isnan(self.values("top1")[done].astype(float))
+        if not scored.all():
+            ids = ", ".join(self.values("run_id")[done[~scored]])
+            problems.append(f"no top-1 among the scores, so not counted: {ids}; python -m bench rescore mends that")
+            done = done[scored]
+            if not len(done):
+                return Cell(key, name, "failed", math.nan, None, tuple(problems), rows, done)
         cell = Cell(key, name, "complete", nanmean(self.values("top1")[done]), None, tuple(problems), rows, done)
-        interval = None if math.isnan(cell.top1) else self._interval(cell)
-        return Cell(key, name, "complete", cell.top1, interval, cell.problems, rows, done)
+        return Cell(key, name, "complete", cell.top1, self._interval(cell), cell.problems, rows, done)
+
+    def _other_settings(self, done: np.ndarray) -> str:
+        """In what the runs of one cell differ that they must not, in words; "" where in nothing."""
+        told = []
+        for column, words in SAME.items():
+            values = self.values(column)[done]
+            if len({str(value) for value in values.tolist() if not _missing(value)}) > 1:
+                told.append(words)
+        return " and ".join(told)
 
     def _interval(self, cell: Cell) -> Interval:
         """Over seeds or overlapping splits where something was drawn anew for each run, otherwise over the test groups."""
-        splits = len(set(self.values("split")[cell.done]))
-        if len(cell.done) > 1 and self.drawn(cell) and (splits == 1 or (cell.key.needs_train and self.sizes(cell))):
-            return self.over_runs(cell, "top1")
-        return self.over_groups(cell)
+        return self.over_runs(cell, "top1") if self.repeated(cell) else self.over_groups(cell)
 
     def _unfinished(self, rows: np.ndarray, status: np.ndarray) -> list[str]:
         """A text such as "failed (seed 1, seed 3): why" for each reason among the runs that are not complete."""

@@ -12,7 +12,7 @@ from results._keys import PROTOCOLS
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-    from results._data import Board, Cell, Verdict
+    from results._data import Board, Cell
 from results._keys import Key
 
 TOY_NAMES = "near chance by construction: the names never occur in the pre-training captions"
@@ -57,13 +57,15 @@ def row_marks(whole: Board, row: Sequence[Cell]) -> tuple[list[str], dict[Key, l
 
 
 def absent(whole: Board, cell: Cell, expected: set[tuple[Any, Any]]) -> list[str]:
-    """Replicates that other learnt cells to compare with have and this one has not even tried."""
-    if cell.status != "complete" or not cell.key.needs_train:
+    """Replicates that other cells to compare with have and this one has not even tried; splits alone where nothing is learnt."""
+    if cell.status != "complete":
         return []
-    missing = expected - whole.replicates([cell])
-    if not missing:
-        return []
-    return ["no run for " + ", ".join(f"seed {seed} on split {split}" for seed, split in sorted(missing, key=str))]
+    have = whole.replicates([cell])
+    if cell.key.needs_train:
+        told = [f"seed {seed} on split {split}" for seed, split in sorted(expected - have, key=str)]
+    else:
+        told = [f"split {split}" for split in sorted({split for _, split in expected} - {split for _, split in have})]
+    return [f"no run for {', '.join(told)}"] if told else []
 
 
 class Grid:
@@ -73,12 +75,12 @@ class Grid:
         self.board, self.cells = whole, cells
         self.feet = _tables.Footnotes()
         self.records: list[dict[str, Any]] = []
-        self.verdicts: dict[Key, Verdict] = {}
-        for part in grouped(cells, lambda cell: (cell.key.dataset, cell.key.setting, cell.key.column)).values():
-            self.verdicts |= whole.ties(part)
-        learnt = grouped((cell for cell in cells if cell.key.needs_train), _comparable)
+        families = grouped(cells, lambda cell: (cell.key.dataset, cell.key.setting, cell.key.column)).values()
+        self.verdicts = whole.ties(families)
         self.tests = [verdict.test for verdict in self.verdicts.values()]
-        self._expected = {place: whole.replicates(part) for place, part in learnt.items()}
+        # What learns nothing and draws nothing is the same for each seed: it lacks splits alone.
+        parts = grouped(cells, lambda cell: (_comparable(cell), cell.key.needs_train))
+        self._expected = {place: whole.replicates(part) for place, part in parts.items()}
 
     def rows(
         self,
@@ -116,7 +118,10 @@ class Grid:
             return _tables.Cell(MISSING)
         verdict = self.verdicts.get(cell.key)
         self.records.append(record(self.board, cell, verdict))
-        told = [*own.get(cell.key, ()), *absent(self.board, cell, self._expected.get(_comparable(cell), set()))]
+        told = [
+            *own.get(cell.key, ()),
+            *absent(self.board, cell, self._expected[_comparable(cell), cell.key.needs_train]),
+        ]
         bold = verdict is not None and verdict.bold
         return _tables.Cell(shown(cell), bold, self.marks(cell_marks(cell, verdict, told)))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from bench.stats import FLAT
 from results._data import TOY_SCALE, grouped
-from results._keys import protocol_name
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from results._data import Board, Cell, Verdict
+
+MOST_TOLD = 9  # rows or columns that a note names one by one
 
 
 def of(
@@ -43,20 +47,44 @@ def toy_scale(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
 def intervals(cells: Sequence[Cell]) -> Iterator[str]:
     """Which interval stands in which rows."""
     done = [cell for cell in cells if cell.interval is not None]
-    everyone = {setting: {cell.name for cell in part} for setting, part in grouped(done, _setting).items()}
-    for over, part in grouped(done, lambda cell: cell.interval.over if cell.interval else "").items():
+    everyone = grouped(done, _setting)
+    for over, part in grouped(done, _over).items():
         where = []
         for setting, of_setting in grouped(part, _setting).items():
-            names = list(dict.fromkeys(cell.name for cell in of_setting))
-            whole = set(names) == everyone[setting]
-            where.append(protocol_name(*setting) + ("" if whole else f" ({' / '.join(names)})"))
-        yield f"± over {over}. In: {'; '.join(where)}."
+            told = _told_apart(of_setting, everyone[setting])
+            where.append(protocol_name(*setting) + (f" ({told})" if told else ""))
+        flat = [cell for cell in part if cell.interval and cell.interval.low == cell.interval.high]
+        certain = " Where ± is 0.0 all of them are the same, which is no certainty." if flat else ""
+        yield f"± over {over}. In: {'; '.join(where)}.{certain}"
     gap = max((abs(cell.interval.mean - cell.top1) for cell in done if cell.interval), default=0.0)
     if gap > 0.0005:
         yield (
-            "Groups differ in size: ± belongs to the mean of group means, which is up to "
-            f"{100 * gap:.1f} points from the accuracy over videos that is shown."
+            "Groups (or splits, where ± is over those) differ in size: ± belongs to their plain mean, which is up to "
+            f"{100 * gap:.1f} points from the mean over videos and runs that is shown."
         )
+
+
+def _over(cell: Cell) -> str:
+    return cell.interval.over.removesuffix(FLAT) if cell.interval else ""
+
+
+def _told_apart(part: Sequence[Cell], every: Sequence[Cell]) -> str:
+    """By what these cells are told from the others of their setting: methods, data sets, backbones; "" where they are all."""
+    if len(part) == len(every):
+        return ""
+    ways: list[Callable[[Cell], str]] = [
+        lambda cell: cell.name,
+        lambda cell: cell.key.dataset,
+        lambda cell: column_name(cell.key.column),
+    ]
+    for num in range(1, len(ways) + 1):
+        for chosen in combinations(ways, num):
+            mine = {tuple(way(cell) for way in chosen) for cell in part}
+            if len(mine) <= MOST_TOLD and len(part) == sum(
+                tuple(way(cell) for way in chosen) in mine for cell in every
+            ):
+                return " / ".join(" on ".join(names) for names in sorted(mine))
+    return f"{len(part)} of {len(every)} numbers; the CSV's column interval_over has which"
 
 
 def bold(verdicts: Iterable[Verdict], within: str) -> Iterator[str]:
@@ -68,7 +96,7 @@ def bold(verdicts: Iterable[Verdict], within: str) -> Iterator[str]:
     how = f"; tests: {'; '.join(kinds)}" if kinds else ""
     yield (
         f"Bold: the best of {within}, and what is tied with it: a paired test finds no "
-        f"difference at .05, Holm-corrected over the rows that the best is compared with{how}."
+        f"difference at .05, Holm-corrected over all comparisons of this table{how}."
     )
 
 

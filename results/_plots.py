@@ -16,6 +16,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from bench.contracts import Artifact
@@ -105,13 +106,23 @@ def stacked(num: int, panel_height_in: float, extra_in: float) -> tuple[Figure, 
 
 def name(text: str, width: int = _NAME_WIDTH) -> str:
     """A name for a legend, an axis or a title: printable, wrapped, and never taken for a hidden label."""
-    text = "\n".join(textwrap.wrap(plain(text), width)) or "(no name)"
+    text = "\n".join(textwrap.wrap(_drawable(plain(text)), width)) or "(no name)"
     return f" {text}" if text.startswith("_") else text
+
+
+def _drawable(text: str) -> str:
+    """What the font has no picture of is told by its number, as in LaTeX."""
+    return "".join(char if ord(char) in _glyphs() else f"(U+{ord(char):04X})" for char in text)
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(get_font(findfont(_STYLE["font.family"])).get_charmap())
 
 
 def short(text: str) -> str:
     """A reason cut to what fits under a figure; the leaderboard has the whole of it."""
-    return textwrap.shorten(plain(text), 80, placeholder=" ...").rstrip(".") if len(text) > 80 else plain(text)
+    return textwrap.shorten(plain(text), 80, placeholder=" …") if len(text) > 80 else plain(text).rstrip(".")
 
 
 def cut(text: str, width: int) -> str:

@@ -69,7 +69,7 @@ def _ablation(board: Board, cells: Sequence[Cell]) -> Iterator[Ablation]:
     counts = [sum(step is not None for step in row) for row in steps]
     if not max(counts):
         return
-    defaults = [bool(board.values("is_default")[cell.runs[0]]) for cell in cells]
+    defaults = [str(board.values("is_default")[cell.runs[0]]) == "True" for cell in cells]  # older runs do not tell
     centre = max(range(len(cells)), key=lambda place: (counts[place], defaults[place], -place))
     reference = cells[centre]
     variants = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -152,12 +152,16 @@ _LATEX = {
 # What pdfLaTeX with T1 fonts shows as it stands; tried with TeX Live 2022.
 _LATIN = re.compile("[ -~¡-¬®-ĥĨ-ķĹ-ľŁ-ňŊ-ťŨ-žƒȘșȚț‐‘’‚“”„†‡•…‰€№™←↑→↓]")
 COLUMN_WIDTH = 62  # characters of 9 point that go into 3.3 inches
+MOST_CHARACTERS = 150  # of a row over a whole page: scaled down, but not below 7 point
+MOST_ROWS = 38  # of one float on a page, beside a caption of some lines
+NOTES_FIT = 2400  # characters of small print that go under such a table
 _OTHER = r"\providecommand{\kpchar}[2]{\ifdefined\Umathchar#2\else(U+#1)\fi}"  # XeTeX and LuaTeX have that primitive
 
 
 def escape_latex(text: str) -> str:
     """Shown as written by LaTeX with T1 fonts; a character that pdfLaTeX lacks as its number there, as (U+2603)."""
-    return re.sub(r"(?<=\w)\{-\}(?=\w)", "-", "".join(map(_latex_char, plain(text))))
+    shown = re.sub(r"(?<=\w)\{-\}(?=\w)", "-", "".join(map(_latex_char, plain(text))))
+    return re.sub(r"([,'])(?=\1)", r"\1{}", shown)  # two in a row would become a quotation mark
 
 
 def _latex_char(char: str) -> str:
@@ -167,22 +171,74 @@ def _latex_char(char: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """A float with booktabs rules, caption above, notes below; scaled down where wider than the line.
+    """Floats with booktabs rules, caption above, notes below the last; a large table is several, so that each fits a page.
 
-    One that does not fit one column of a two-column paper is a `table*`, which goes over both and over the line of any other.
+    One that does not fit one column of a two-column paper is a `table*`, which goes over both and over the line of any other. What
+    is a little wider than the line is scaled down.
     """
+    parts = [part for rows in _by_rows(table) for part in _by_columns(rows)]
+    floats = [
+        _float(part, f" Part {i + 1} of {len(parts)}." if len(parts) > 1 else "", i) for i, part in enumerate(parts)
+    ]
+    notes = [escape_latex(note) for note in table.notes]
+    notes += [rf"\textsuperscript{{{mark}}}{escape_latex(text)}" for mark, text in table.footnotes]
+    if notes and (len(parts) > 1 or sum(map(len, notes)) > NOTES_FIT):
+        # Too much to stand in a float: a paragraph of its own, where the table is put in.
+        floats.append("\n".join([r"{\footnotesize\raggedright\noindent", "\\par\n\\noindent ".join(notes), r"\par}"]))
+    elif notes:
+        below = [
+            r"\par\smallskip",
+            r"\begin{minipage}{\linewidth}",
+            r"\footnotesize\raggedright",
+            "\\par\n".join(notes),
+        ]
+        body, end, rest = floats[-1].rpartition(r"\end{table")
+        floats[-1] = "\n".join([body.rstrip("\n"), *below, r"\end{minipage}", end + rest])
+    text = "\n".join(floats) + "\n"
+    needs = [r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}."]
+    return "\n".join([*needs, *([_OTHER] if r"\kpchar" in text else []), text])
+
+
+def _by_rows(table: Table) -> Iterator[Table]:
+    """The table in parts of at most MOST_ROWS rows, its blocks kept together where they fit."""
+    blocks: list[tuple[tuple[Cell, ...], ...]] = []
+    for block in table.blocks:
+        for start in range(0, len(block), MOST_ROWS):
+            piece = block[start : start + MOST_ROWS]
+            if blocks and sum(map(len, blocks)) + len(piece) > MOST_ROWS:
+                yield replace(table, blocks=tuple(blocks))
+                blocks = []
+            blocks.append(piece)
+    yield replace(table, blocks=tuple(blocks))
+
+
+def _by_columns(table: Table) -> Iterator[Table]:
+    """The table in parts of at most MOST_CHARACTERS, each with the columns of text; at least one number a part."""
+    first = list(range(table.num_text))
+    chosen: list[int] = []
+    for column in range(table.num_text, len(table.header)):
+        if chosen and _width(_columns(table, [*first, *chosen, column])) > MOST_CHARACTERS:
+            yield _columns(table, [*first, *chosen])
+            chosen = []
+        chosen.append(column)
+    yield _columns(table, [*first, *chosen])
+
+
+def _columns(table: Table, chosen: Sequence[int]) -> Table:
+    blocks = tuple(tuple(tuple(row[i] for i in chosen) for row in block) for block in table.blocks)
+    return replace(table, header=tuple(table.header[i] for i in chosen), blocks=blocks)
+
+
+def _float(table: Table, which: str, number: int) -> str:
     star = "*" if _width(table) > COLUMN_WIDTH else ""
     columns = "l" * table.num_text + "r" * (len(table.header) - table.num_text)
     blocks = [" \\\\\n".join(" & ".join(map(_latex_cell, row)) for row in block) + r" \\" for block in table.blocks]
     nothing = rf"\multicolumn{{{len(table.header)}}}{{@{{}}l@{{}}}}{{Nothing to show.}} \\"
-    notes = [escape_latex(note) for note in table.notes]
-    notes += [rf"\textsuperscript{{{mark}}}{escape_latex(text)}" for mark, text in table.footnotes]
-    below = [r"\par\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright", "\\par\n".join(notes)]
     lines = [
-        rf"\begin{{table{star}}}[t]",
+        rf"\begin{{table{star}}}[tp]",
         r"\centering",
-        rf"\caption{{{escape_latex(table.caption)}}}",
-        rf"\label{{tab:{table.name}}}",
+        rf"\caption{{{escape_latex(table.caption + which)}}}",
+        rf"\label{{tab:{table.name}{f'-{number + 1}' if number else ''}}}",
         r"\smallskip\small",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
@@ -192,12 +248,9 @@ def latex(table: Table) -> str:
         "\n\\midrule\n".join(blocks) or nothing,
         r"\bottomrule",
         r"\end{tabular}}",
-        *([*below, r"\end{minipage}"] if notes else []),
         rf"\end{{table{star}}}",
     ]
-    needs = [r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}."]
-    needs += [_OTHER] if any(r"\kpchar" in line for line in lines) else []
-    return "\n".join([*needs, *lines]) + "\n"
+    return "\n".join(lines)
 
 
 def _width(table: Table) -> int:

@@ -14,7 +14,7 @@ from results._data import Board, Cell, board, grouped
 from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from bench.contracts import Artifact, ResultsView
 
@@ -51,11 +51,12 @@ def tables(results: ResultsView) -> Iterator[_tables.Table]:
 
 def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
     title, feet = _notes.dataset_title(whole, cells), _tables.Footnotes()
-    blocks, records, tests, intervals = [], [], set(), []
-    for part in grouped(cells, lambda cell: (cell.key.setting, cell.key.column)).values():
-        numbers = {metric: _numbers(whole, part, metric) for metric in METRICS}
-        bold = {metric: _bold(whole, list(found.values())) for metric, found in numbers.items()}
-        tests |= {test for found in bold.values() for _, test in found.values()} - {""}
+    parts = list(grouped(cells, lambda cell: (cell.key.setting, cell.key.column)).values())
+    every = [{metric: _numbers(whole, part, metric) for metric in METRICS} for part in parts]
+    bold = _bold(whole, [list(found.values()) for numbers in every for found in numbers.values()])
+    tests = {test for _, test in bold.values()} - {""}
+    blocks, records, intervals = [], [], []
+    for part, numbers in zip(parts, every, strict=True):
         lines = []
         for cell in part:
             shared, own = _grid.row_marks(whole, [cell])
@@ -65,8 +66,8 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
             row = record(whole, cell)
             for metric in METRICS:
                 number = numbers[metric].get(cell)
-                line.append(_shown(cell, number, bold[metric].get(cell, (False, ""))[0], feet))
-                row |= _facts(metric, number, bold[metric].get(cell))
+                line.append(_shown(cell, number, bold.get((cell, metric), (False, ""))[0], feet))
+                row |= _facts(metric, number, bold.get((cell, metric)))
                 intervals += [number.interval] if number and not math.isnan(number.interval.low) else []
             records.append(row)
             lines.append(tuple(line))
@@ -119,7 +120,7 @@ def _numbers(whole: Board, cells: Sequence[Cell], metric: str) -> dict[Cell, _Nu
 
 def _interval(whole: Board, cell: Cell, metric: str, mean: float) -> Interval:
     """Over seeds or splits where something was drawn anew for each run, otherwise over the test groups; about `mean`."""
-    if len(cell.done) > 1 and whole.drawn(cell):
+    if whole.repeated(cell):
         return whole.over_runs(cell, metric)
     groups = _by_group(whole, cell)[metric].dropna()
     if groups.empty:
@@ -145,17 +146,18 @@ def _by_group(whole: Board, cell: Cell, splits: Collection[str] | None = None) -
     return pd.DataFrame({"base_top1": base, "novel_top1": novel, "harmonic_mean": both})
 
 
-def _bold(whole: Board, numbers: Sequence[_Number]) -> dict[Cell, tuple[bool, str]]:
-    """Whether each is best or tied with the best, and by which test."""
-    if not numbers:
-        return {}
-    best = max(numbers, key=lambda number: number.interval.mean)
-    others = [number for number in numbers if number is not best]
-    tests = [_compare(whole, best, other) for other in others]
-    found = {best.cell: (True, "")}
-    for other, test, p in zip(others, tests, holm([test.p_value for test in tests]), strict=True):
+def _bold(whole: Board, families: Iterable[Sequence[_Number]]) -> dict[tuple[Cell, str], tuple[bool, str]]:
+    """Whether each number is best or tied with the best of its family, and by which test; Holm over all families together."""
+    found: dict[tuple[Cell, str], tuple[bool, str]] = {}
+    pairs: list[tuple[_Number, _Number, PairedTest]] = []
+    for numbers in families:
+        if numbers:
+            best = max(numbers, key=lambda number: number.interval.mean)
+            found[best.cell, best.metric] = (True, "")
+            pairs += [(best, other, _compare(whole, best, other)) for other in numbers if other is not best]
+    for (best, other, test), p in zip(pairs, holm([test.p_value for _, _, test in pairs]), strict=True):
         same = other.interval.mean == best.interval.mean
-        found[other.cell] = (same if math.isnan(p) else p >= ALPHA, test.test)
+        found[other.cell, other.metric] = (same if math.isnan(p) else p >= ALPHA or test.difference <= 0, test.test)
     return found
 
 

@@ -25,7 +25,7 @@ TITLE = "Few-shot curve"
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
-    """`few-shot-<data set>` as PNG, PDF and CSV; data sets without few-shot runs are named in `few-shot.md`."""
+    """`few-shot-<data set>` as PNG, PDF, SVG and CSV; data sets without few-shot runs are named in `few-shot.md`."""
     whole = board(results)
     bare = []
     for dataset, cells in grouped(whole.cells, lambda cell: cell.key.dataset).items():

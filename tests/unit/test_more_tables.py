@@ -84,8 +84,9 @@ def test_names_that_are_markup_stay_names(plugin):
             cells = sum(token.type == "td_open" for token in tokens)
             assert cells % heads == 0
         if artifact.name.endswith(".tex"):
-            rows = artifact.content.split(r"\midrule" + "\n", 1)[1].split(r"\bottomrule")[0].strip().split("\n")
-            assert {row.count("&") - row.count(r"\&") for row in rows if row != r"\midrule"} == {heads - 1}
+            for part in artifact.content.split(r"\toprule")[1:]:
+                rows = [row for row in part.split(r"\bottomrule")[0].strip().split("\n") if row != r"\midrule"]
+                assert len({row.count("&") - row.count(r"\&") for row in rows}) == 1 and len(rows) > 1
     told = "".join(a.content for a in found if a.name.endswith(".html"))
     for name in NASTY[:3]:
         assert _tables._HTML.from_string("{{ name | plain }}").render(name=name) in told
@@ -252,8 +253,9 @@ def test_base_to_novel_has_intervals_over_seeds_and_bold_by_the_test_over_groups
     assert found[(*where, "CoOp")] == [f"80.0 ± {half:.1f} (3)", "40.0 ± 0.0 (3)", of_hm]
     assert found[(*where, "None")] == ["n/a"] * 3
     rows = {row[2].text: [cell.bold for cell in row[3:]] for block in table.blocks for row in block}
-    # harmonic means of the groups: 2 * .8 * .3 / 1.1 and so on: .1470, .1524, .1046 apart, t = 9.0, p = .012
-    assert rows == {"CoOp": [True, False, False], "Near": [True, True, True], "None": [False] * 3}
+    # harmonic means of the groups: 2 * .8 * .3 / 1.1 and so on: .1470, .1524, .1046 apart, t = 9.0, p = .012; Holm over the
+    # table's three tests: .036 for it, .076 for novel
+    assert rows == {"CoOp": [True, True, False], "Near": [True, True, True], "None": [False] * 3}
     assert "one class only" in said(table) and "paired t over 3 subjects" in said(table)
     assert "± over 3 seeds: other draws of shots" in said(table)
 

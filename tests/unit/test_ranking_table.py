@@ -194,7 +194,7 @@ def test_runs_that_clash_or_have_no_score_are_no_number():
     results.rows[-1]["top1"] = math.nan
     table = ranking.table(results)
     assert [row[0] for row in rows(table)] == ["A", "B"]
-    assert "C (mixed on d1); D (no number on d2)." in said(table)
+    assert "C (mixed on d1); D (failed on d2)." in said(table)
 
 
 def test_what_is_not_as_it_should_be_with_a_ranked_number_is_told():

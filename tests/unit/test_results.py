@@ -17,7 +17,7 @@ from bench import _page
 from bench.contracts import Artifact
 from bench.plugins import ROOT
 from bench.stats import holm
-from results import _data, _switches, _tables, ablation, backbones, few_shot_curve
+from results import _data, _grid, _switches, _tables, ablation, backbones, few_shot_curve
 from results._units import group_differences
 
 NASTY = [
@@ -411,6 +411,98 @@ def test_bold_marks_are_holm_corrected():
     whole = _data.board(results)
     a, b, c = whole.cells
     raw = [whole.compare(a, other).p_value for other in (b, c)]
-    verdicts = whole.ties(whole.cells)
+    verdicts = whole.ties([whole.cells])
     assert [verdicts[other.key].p_value for other in (b, c)] == pytest.approx(holm(raw))
     assert max(holm(raw)) >= max(raw) and min(holm(raw)) > min(raw)
+
+
+# --- numbers that must not be put together, and tests that say otherwise than the numbers -----------------------
+
+
+@pytest.mark.parametrize(
+    "differ, says",
+    [
+        ({"manifest": ("m1", "m2")}, "rows of the data set"),
+        ({"versions": ({"method": 1}, {"method": 2})}, "versions of plug-ins"),
+        ({"setting": ("a", "b")}, "settings, weights, statements or sampling"),
+        ({"num_classes": (5, 10), "trainable": ("prompt", "head")}, "number of classes and what is trained"),
+    ],
+)
+def test_seeds_that_differ_in_more_than_the_seed_make_no_number(differ, says):
+    results = FakeResults()
+    for i, seed in enumerate((1, 2)):
+        results.add([0.5, 0.6, 0.7], seed=seed, **{**COOP, **{name: values[i] for name, values in differ.items()}})
+    (cell,) = _data.board(results).cells
+    assert cell.status == "mixed" and math.isnan(cell.top1) and says in cell.problems[0]
+    assert "mixed" in backbones.text(results)
+
+
+def test_a_run_without_top1_is_named_and_not_counted():
+    results = FakeResults()
+    for seed in (1, 2, 3):
+        bare = {"metrics": {"top1": None}} if seed == 3 else {}
+        results.add([0.5, 0.6, 0.7], seed=seed, **bare, **COOP)
+    results.add([0.9, 0.9, 0.9], metrics={"top1": None}, label="bare")
+    results.add([0.2, 0.2, 0.3], label="other")
+    whole = _data.board(results)
+    coop = next(cell for cell in whole.cells if cell.name == "CoOp")
+    assert coop.status == "complete" and len(coop.done) == 2 and "no top-1 among the scores" in coop.problems[0]
+    bare = next(cell for cell in whole.cells if cell.name == "bare")
+    assert bare.status == "failed"
+    verdicts = whole.ties([[bare, next(cell for cell in whole.cells if cell.name == "other")]])
+    assert bare.key not in verdicts and len(verdicts) == 1
+
+
+def test_what_a_test_finds_better_than_the_best_is_bold_and_says_so():
+    results = FakeResults()
+    results.add([0.7, 0.8, 0.8], split="1", per_group=100, label="A")
+    results.add([0.8, 0.9, 0.91], split="1", per_group=100, label="B")
+    results.add([0.3, 0.4, 0.4], split="2", per_group=100, label="B")
+    whole = _data.board(results)
+    a, b = whole.cells
+    assert a.top1 > b.top1 and whole.compare(a, b).difference < 0 and whole.compare(a, b).p_value < 0.05
+    verdict = whole.ties([[a, b]])[b.key]
+    assert verdict.bold and verdict.caveat.startswith("better than A on what both were tested on, by 10.")
+    assert "better than A on what both were tested on" in backbones.text(results)
+    assert "no run on split 2" in backbones.text(results) or "no run for split 2" in backbones.text(results)
+
+
+def test_single_runs_on_independent_videos_are_compared_by_mcnemar():
+    results = FakeResults()
+    for label, right in (("A", [0.9] * 10), ("B", [0.5] * 10)):
+        results.add(right, label=label, group_kind="video")
+    whole = _data.board(results)
+    test = whole.compare(*whole.cells)
+    assert test.test.startswith("exact McNemar over 100 videos, 40 discordant") and test.difference == pytest.approx(
+        0.4
+    )
+
+
+def test_holm_is_over_all_comparisons_of_a_table():
+    results = FakeResults()
+    for backbone in ("x", "y", "z"):
+        results.add([0.9, 0.8, 0.9, 0.9], backbone=backbone, label="a", method="a")
+        results.add([0.6, 0.7, 0.5, 0.6], backbone=backbone, label="b", method="b")
+    whole = _data.board(results)
+    grid = _grid.Grid(whole, whole.cells)
+    found = [v.p_value for v in grid.verdicts.values() if not math.isnan(v.p_value)]
+    raw = whole.compare(*whole.cells[:2]) if whole.cells[0].key.column == whole.cells[1].key.column else None
+    pairs = [[c for c in whole.cells if c.key.backbone == b] for b in ("x", "y", "z")]
+    assert raw is None and len(found) == 3
+    assert found == pytest.approx(holm([whole.compare(*pair).p_value for pair in pairs]))
+    assert found[0] == pytest.approx(3 * whole.compare(*pairs[0]).p_value)
+
+
+def test_a_large_table_is_several_floats_that_lose_nothing():
+    rows = tuple(tuple(_tables.Cell(f"r{i}c{j}") for j in range(14)) for i in range(90))
+    head = ("Name", *(f"a long head of column {j}" for j in range(1, 14)))
+    table = _tables.Table("big", "Big", "Caption.", head, (rows[:50], rows[50:]), 1, pd.DataFrame(), ("a note",))
+    text = _tables.latex(table)
+    num = text.count(r"\begin{table")
+    assert num > 3 and text.count(rf"Part {num} of {num}.") == 1 and text.count("a note") == 1
+    assert len(set(re.findall(r"\\label\{[^}]*\}", text))) == num
+    for i in range(90):
+        assert all(f"r{i}c{j} " in text for j in range(1, 14))
+    for part in text.split(r"\toprule")[1:]:
+        body = part.split(r"\bottomrule")[0]
+        assert body.count(r" \\") - 1 <= _tables.MOST_ROWS
