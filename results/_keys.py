@@ -94,15 +94,17 @@ def row_order(key: Key, source: str, control: str) -> tuple[Hashable, ...]:
 
 
 def row_names(keys: Mapping[Key, object]) -> dict[Key, str]:
-    """What each row is called: its label, with the bank where one label stands for several banks of a data set."""
-    rows = {key: (*key.setting, key.method, key.label, key.bank, key.bank_control) for key in keys}
-    several = Counter(
-        (key.dataset, *key.setting, key.label) for key in {(k.dataset, rows[k]): k for k in keys}.values()
-    )
+    """What each row is called: its label, with bank or method where a label stands for several of them on a data set."""
+    rows = {key: (key.dataset, key.method, key.label, key.bank, key.bank_control) for key in keys}
+    several = Counter((dataset, label) for dataset, _, label, _, _ in set(rows.values()))
+    methods: dict[tuple[str, str], set[str]] = {}
+    for key in keys:
+        methods.setdefault((key.dataset, key.label), set()).add(key.method)
     names: dict[Key, str] = {}
     for key in keys:
         told = [key.bank, "shuffled" if key.bank_control == "shuffled" else ""]
+        told += [key.method] if len(methods[key.dataset, key.label]) > 1 else []
+        clash = several[key.dataset, key.label] > 1
         extra = ", ".join(part for part in told if part) or key.method
-        clash = several[key.dataset, *key.setting, key.label] > 1
         names[key] = f"{key.label} ({extra})" if clash else key.label
     return names

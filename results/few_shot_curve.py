@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from bench.contracts import Artifact
-from results import _plots, _tables
-from results._data import TOY_SCALE, Board, Cell, board, grouped
+from results import _notes, _plots, _tables
+from results._data import Board, Cell, board, grouped
 from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bench.contracts import ResultsView
 
 TITLE = "Few-shot curve"
+MOST = 8  # curves, and as many horizontal lines, that can be told apart in a panel
+MOST_GAPS = 4  # problems that the small print tells one by one
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -62,10 +64,15 @@ def _points(whole: Board, cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _draw(whole: Board, frame: pd.DataFrame, cells: Sequence[Cell]) -> Figure:
+    lines, levels = (_best(frame[(frame["shots"] > 0) == few]) for few in (True, False))
+    others = len(frame["shown_as"].unique()) - len({*lines, *levels})
+    frame = frame[
+        frame["shown_as"].isin(lines) & (frame["shots"] > 0) | frame["shown_as"].isin(levels) & (frame["shots"] == 0)
+    ]
     few = frame[frame["shots"] > 0]
-    lines, levels = list(few["shown_as"].unique()), list(frame.loc[frame["shots"] == 0, "shown_as"].unique())
     backbones = sorted(few["backbone"].unique())
-    small = _note(frame[frame["backbone"].isin(backbones)], bool(whole.values("toy_scale")[cells[0].runs[0]]))
+    small = _note(frame[frame["backbone"].isin(backbones)], whole, cells)
+    small += f" Not drawn for want of room: {others} more methods." if others else ""
     without = sorted(set(frame["backbone"]) - set(backbones))
     small += f" Without few-shot runs, so not shown: {', '.join(without)}." if without else ""
     palette = _plots.colours(len(lines) + len(levels))
@@ -119,7 +126,14 @@ def _panel(ax: Axes, frame: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> N
         ax.plot(shots, 100 * points["top1"].to_numpy(float), clip_on=False, zorder=3, **look)
 
 
-def _note(frame: pd.DataFrame, toy_scale: bool) -> str:
+def _best(frame: pd.DataFrame) -> list[str]:
+    """At most MOST names, those that reach most, in the order of the rows."""
+    reached = frame.groupby("shown_as", sort=False)["top1"].max().fillna(-1.0)
+    best = set(reached.sort_values(ascending=False, kind="stable").index[:MOST])
+    return [str(name) for name in reached.index if name in best]
+
+
+def _note(frame: pd.DataFrame, whole: Board, cells: Sequence[Cell]) -> str:
     """The small print: what the bands are, what is missing, and what the numbers do not mean."""
     few = frame[frame["shots"] > 0]
     overs = [over for over in few["interval_over"].dropna().unique() if "no interval" not in over]
@@ -129,9 +143,10 @@ def _note(frame: pd.DataFrame, toy_scale: bool) -> str:
     if overs and len(alone):
         told.append("Without a band: one run.")
     gaps = frame[(frame["status"] != "complete") | (frame["problems"] != "")]
-    for point in gaps.to_dict("records"):
+    for point in gaps.head(MOST_GAPS).to_dict("records"):
         where = protocol_name("few_shot", point["shots"]) if point["shots"] else "zero-shot"
         told.append(f"{point['backbone']}, {point['shown_as']}, {where}: {_plots.short(point['problems'])}.")
-    if toy_scale:
-        told.append(f"{TOY_SCALE[0].upper()}{TOY_SCALE[1:]}.")
+    if len(gaps) > MOST_GAPS:
+        told.append(f"Not as it should be: {len(gaps) - MOST_GAPS} more points; the table says which.")
+    told += [f"{text[0].upper()}{text[1:]}" for text in _notes.toy_scale(whole, cells)]
     return " ".join(told)

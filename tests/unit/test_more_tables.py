@@ -104,7 +104,7 @@ def filled():
                 facts = {**COOP, "label": label, "method": label, "bank": f"bank-{dataset}", "seed": seed}
                 results.add([share + gain + noise] * 2 + [share + gain + noise + 0.1], dataset=dataset, **facts)
     results.add([0.4, 0.5, 0.6], dataset="b")
-    results.add([0.9, 0.9, 0.9], dataset="b", **NOVEL)
+    results.add([0.9, 0.9, 0.9], dataset="b", **{**NOVEL, "method": "CoOp", "bank": "bank-b"})
     return results
 
 
