@@ -7,7 +7,7 @@ from commands import WORDS, bench
 from fakes import FakeAdapter, plug_in, plug_in_adapter, write_classes
 
 import bench as kpbench
-from bench import store
+from bench import planning, runner, store
 from bench.contracts import NotApplicable
 from bench.features import FeatureStore
 from bench.specs import RunSpec
@@ -278,6 +278,40 @@ def test_base_and_novel_videos_are_told_apart_among_their_own_classes(home, adap
     for label, part, row in zip(found.labels, found.parts, found.logits, strict=True):
         assert part == ("base" if label < 2 else "novel")
         assert row.tolist() == [1, 2, -np.inf, -np.inf] if part == "base" else [-np.inf, -np.inf, 3, 4]
+
+
+def test_tuning_under_base_to_novel_sees_base_classes_alone(home, adapter, four, monkeypatch):
+    asked = []
+
+    def fit(config, adapter, train, val, classes, seed):
+        def predict(features, classes):
+            asked.append(classes.names)
+            return torch.eye(len(classes))[torch.zeros(len(features), dtype=torch.long)]
+
+        return predict
+
+    resolved = planning.resolve(base_to_novel(four, method_of(monkeypatch, "first", fit), 2), home)
+    runner.extract([resolved], home)
+    assert runner.validation_score(resolved, home) == 0.5  # two videos of each of two classes
+    assert asked == [("clap", "jump")]
+
+
+def test_the_time_to_predict_is_that_of_a_video_without_loading(home, adapter, videos, monkeypatch):
+    now = [0.0]
+
+    def takes(seconds, function):
+        def slow(*args, **kwargs):
+            now[0] += seconds
+            return function(*args, **kwargs)
+
+        return slow
+
+    monkeypatch.setattr("bench.cost.time.perf_counter", lambda: now[0])
+    for owner, name, seconds in ((runner, "fit", 7.0), (FeatureStore, "load", 1000.0), (runner, "_predict", 36.0)):
+        monkeypatch.setattr(owner, name, takes(seconds, getattr(owner, name)))
+    kpbench.run(spec_of(videos))
+    assert store.Results(home).runs["predict_ms"].tolist() == [1000.0]
+    assert store.Results(home).runs["fit_seconds"].tolist() == [7.0]
 
 
 def test_base_to_novel_in_a_sweep_ends_in_its_own_table(home, adapter, four, command):

@@ -309,3 +309,10 @@ def test_base_to_novel_needs_four_classes_and_test_videos_of_both_kinds():
 def test_the_pool_is_the_whole_training_side(protocol, shots):
     v = views(manifest(), protocol, "1", 1, shots)
     assert (v.num_pool, v.base) == (6 * 3 * 4, ())
+
+
+def test_base_to_novel_validates_on_base_classes_of_a_published_part_too():
+    m = manifest(classes=FIVE, val_groups=2)
+    v = views(m, "base_to_novel", "1", 1, 4)
+    assert v.selection == "published validation part"
+    assert per_class(m, v.val) == per_class(m, v.train) == dict.fromkeys(FIVE[:3], 4)
