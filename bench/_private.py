@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import io
 import json
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,9 +21,7 @@ ORDINARY = ("root", "user", "admin", "ubuntu", "localhost", "docker", "runner") 
 
 _PART = r"[^\s/\\'\",:;()<>\[\]]"
 # Two or more parts: `train/test` and `a / b` are no paths, and an address on the web is public.
-_PATH = re.compile(
-    rf"file://(?:/{_PART}*)+|(?<![\w.:/~])(?:(?:~|[A-Za-z]:)?[/\\](?:{_PART}+[/\\])+{_PART}*|~/{_PART}+)"
-)
+_PATH = re.compile(rf"file://(?:/{_PART}*)+|(?<![\w./~])(?:(?:~|[A-Za-z]:)?[/\\](?:{_PART}+[/\\])+{_PART}*|~/{_PART}+)")
 _FILE = re.compile(rf"(?<=[/\\]){_PART}+\.\w{{1,11}}$")
 
 Secrets = Sequence[tuple[re.Pattern[str], str]]
@@ -38,7 +37,9 @@ def secrets_of(home: Path, record: Mapping[str, Any]) -> Secrets:
         (re.compile(rf"(?<!\w){re.escape(folder)}(?:[/\\]{_PART}*)*(?!\w)"), PLACE)
         for folder in sorted(folders, key=len, reverse=True)
     ]
-    for name, shown in ((came.get("host"), HOST), (_user(), USER)):
+    hosts = sorted({str(came.get("host") or ""), platform.node()}, key=len, reverse=True)
+    hosts += [host.split(".")[0] for host in hosts]  # the short form too, after the whole one
+    for name, shown in [*((host, HOST) for host in hosts), (_user(), USER)]:
         if name and len(name) >= FEWEST and name not in ORDINARY:
             found.append((re.compile(rf"(?<!\w){re.escape(name)}(?!\w)"), shown))
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -26,11 +27,15 @@ def replaced(link: Path) -> Iterator[Path]:
     place of the link, from before there were links, is moved beside and linked to first: the one moment without a name.
 
     Raises:
-        BenchError: the disk takes no links.
+        BenchError: the disk takes no links, or `link` is one that was not made here.
     """
     beside = link.with_name(f"{link.name}s")
     beside.mkdir(parents=True, exist_ok=True)
     with _locked(beside):
+        if link.is_symlink() and link.readlink().parent != Path(beside.name):
+            raise BenchError(
+                f"{link} is a link to {link.readlink()}, which was not made here; move it away and render again"
+            )
         if link.is_dir() and not link.is_symlink():
             shutil.rmtree(beside / MOVED, ignore_errors=True)
             link.rename(beside / MOVED)
@@ -87,8 +92,9 @@ MOVED = "moved"  # the name that a real folder gets, so that it is known again
 def _clean(link: Path, beside: Path) -> None:
     """Remove what killed processes left; the caller holds the lock on `beside`."""
     for folder in beside.iterdir():
-        if folder.name == _target(link) or not folder.is_dir():
-            continue
+        ours = folder.name == MOVED or re.fullmatch(r"[0-9a-f]{12}", folder.name)
+        if not ours or folder.name == _target(link) or folder.is_symlink() or not folder.is_dir():
+            continue  # what somebody else put there stays
         if not _is_held(folder):
             shutil.rmtree(folder, ignore_errors=True)
     for left in link.parent.glob(f".{link.name}.*.tmp"):

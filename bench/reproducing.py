@@ -20,7 +20,6 @@ from bench.specs import ResolvedRun, from_dict
 
 TOLERANCE = 1e-5  # of the largest absolute logit; float32 sums in another order differ by about 1e-6
 SHARED = ("data", "weights")  # what is downloaded or made once; everything that is computed from it is computed anew
-LIST = 5
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bench import metrics, plugins, protocols, store
+from bench import metrics, plugins, protocols, records, store
 from bench._files import bench_home
 from bench.contracts import (
     KNOWLEDGE,
@@ -55,9 +55,7 @@ def run(spec: RunSpec, home: Path | None = None) -> dict[str, float]:
     if not store.is_complete(home, resolved.run_id):
         extract([resolved], home)
         execute(resolved, home)
-    scores = store.Results(home).scores
-    mine = scores[scores["run_id"] == resolved.run_id]
-    return {str(m): float(v) for m, v in zip(mine["metric"], mine["value"], strict=True)}
+    return records.scores(home, resolved.run_id)
 
 
 def execute(resolved: ResolvedRun, home: Path) -> None:
@@ -72,7 +70,12 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
         scores = metrics.compute(predictions.logits, predictions.labels, predictions.parts or None)
     except Exception as error:
         status = "n/a" if isinstance(error, NotApplicable) else "failed"
-        lost = {"spec": to_dict(resolved.spec), "columns": {**known, "seconds": time.perf_counter() - started}}
+        lost = {
+            "spec": to_dict(resolved.spec),
+            "identity": resolved.identity(),
+            "columns": {**known, "seconds": time.perf_counter() - started},
+            "provenance": provenance(),
+        }
         store.write_failure(
             home, resolved.run_id, lost, f"{type(error).__name__}: {error}", traceback.format_exc(), status
         )

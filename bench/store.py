@@ -22,6 +22,12 @@ from bench._table import Index, Videos
 from bench.contracts import BenchError
 from bench.specs import SCHEMA
 
+# Columns that every run has, with what stands there where its record cannot be read.
+BASIC: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "backbone", "method", "label", "protocol", "split", "text_source", "bank"), ""),
+    **{"seed": 0, "shots": pd.NA, "num_frames": 0, "num_views": 0, "needs_train": False, "toy_scale": False},
+    **{"bank_control": "none", "precision": "float32", "pretraining": "", "group_kind": ""},
+}
 __all__ = ["COMPLETE", "FAILED", "Predictions", "Results", "Videos"]
 
 
@@ -131,7 +137,7 @@ def write_failure(
 def failure(home: Path, run_id: str) -> dict[str, Any] | None:
     """The record of a failed or inapplicable run; None where there is none."""
     path = run_folder(home, run_id) / FAILED
-    return json.loads(path.read_text()) if path.is_file() else None
+    return _json(path) if path.is_file() else None
 
 
 def read_record(home: Path, run_id: str) -> dict[str, Any]:
@@ -141,7 +147,7 @@ def read_record(home: Path, run_id: str) -> dict[str, Any]:
     path = folder / ("run.json" if (folder / COMPLETE).is_file() else FAILED)
     if path.is_file():
         _check_schema(folder)
-        return json.loads(path.read_text())  # type: ignore[no-any-return]
+        return _json(path)
     raise BenchError(f"there is no finished run {run_id} under {home}; python -m bench status --runs lists the runs")
 
 
@@ -176,10 +182,23 @@ def run_ids(home: Path) -> Iterator[str]:
             yield folder.name
 
 
+def _json(path: Path) -> dict[str, Any]:
+    """A record of a run folder. Raises BenchError where it is not what was written."""
+    try:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("it is no record")
+    except ValueError as error:
+        raise BenchError(
+            f"{path} is damaged ({error}); delete the folder {path.parent} and start the same sweep again"
+        ) from error
+    return found
+
+
 def _check_schema(folder: Path) -> None:
     for name in ("run.json", FAILED):
         if (folder / name).is_file():
-            found = json.loads((folder / name).read_text()).get("schema")
+            found = _json(folder / name).get("schema")
             if found != SCHEMA:
                 raise BenchError(
                     f"{folder} is a run folder of schema {found}, this version reads schema {SCHEMA}; "
@@ -261,6 +280,8 @@ class Results:
         frame = _told_apart(_newest(frame))
         if self.manifest is not None and "manifest" in frame:
             frame = frame[frame["manifest"] == self.manifest].reset_index(drop=True)
+        if len(frame):  # where every record is damaged no run has told them
+            frame = frame.assign(**{name: nothing for name, nothing in BASIC.items() if name not in frame})
         if "shots" in frame:
             frame["shots"] = frame["shots"].astype("Int64")
         return frame

@@ -39,7 +39,7 @@ def by_setting(cells: Iterable[Cell]) -> list[list[Cell]]:
 
 def chance(counts: Iterable[Any]) -> str:
     """100 / C in percent, for each number of classes; a dash for none."""
-    return " / ".join(f"{100 / int(count):.1f}" for count in counts) or MISSING
+    return " / ".join(f"{100 / int(count):.1f}" for count in counts if count) or MISSING
 
 
 def row_marks(whole: Board, row: Sequence[Cell]) -> tuple[list[str], dict[Key, list[str]]]:

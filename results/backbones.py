@@ -78,7 +78,7 @@ def _chance(
     line = [_tables.Cell(text) for text in (MISSING, "chance (100 / C)", MISSING)]
     found = grouped(cells, lambda cell: cell.key.column)
     for column in columns:
-        counts = [int(count) for count in whole.distinct("num_classes", found[tuple(column)], done=False)]  # type: ignore[index]
+        counts = [int(count) for count in whole.distinct("num_classes", found[tuple(column)], done=False) if count]  # type: ignore[index]
         line.append(_tables.Cell(_grid.chance(counts)))
         of_column = dict(zip(_COLUMN, column, strict=True))
         chance = {"dataset": cells[0].key.dataset, "label": "chance", **of_column}

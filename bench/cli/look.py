@@ -33,10 +33,13 @@ def _summary(kind: str, name: str) -> str:
     return (module.__doc__ or "").strip().splitlines()[0] if module.__doc__ else ""
 
 
+STATES = ("complete", "n/a", "failed", "damaged")
+
+
 def status(
     each: Annotated[bool, typer.Option("--runs", help="One line a run, with its id and top-1 in percent.")] = False,
 ) -> None:
-    """Every run in $BENCH_HOME by state; exit code 1 if one failed. Example: python -m bench status --runs"""
+    """Every run in $BENCH_HOME by state; exit code 1 if one failed or is damaged. Example: python -m bench status --runs"""
     import pandas as pd
 
     from bench import store
@@ -54,13 +57,13 @@ def status(
             shown = f"{100 * top1[r['run_id']]:5.1f}" if r["run_id"] in top1 else f"{r['status']:>5}"
             out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
         return
-    table = Table("data set", "backbone", "method", "complete", "n/a", "failed", box=None)
+    table = Table("data set", "backbone", "method", *STATES, box=None)
     for key, group in runs.groupby(["dataset", "backbone", "label"], sort=True, dropna=False):
         counts = group["status"].value_counts()
-        table.add_row(*map(str, key), *(str(counts.get(s, 0)) for s in ("complete", "n/a", "failed")))
+        table.add_row(*map(str, key), *(str(counts.get(s, 0)) for s in STATES))
     print_table(table)
-    failed = runs[runs["status"] == "failed"]
-    for run_id, reason in zip(failed["run_id"], failed["reason"], strict=True):
-        err.print(f"failed  {run_id}  {reason}")
-    if len(failed):
+    bad = runs[runs["status"].isin(["failed", "damaged"])]
+    for state, run_id, reason in zip(bad["status"], bad["run_id"], bad["reason"], strict=True):
+        err.print(f"{state:7} {run_id}  {reason}")
+    if len(bad):
         raise typer.Exit(1)

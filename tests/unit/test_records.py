@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from commands import bench
 
-from bench import metrics, records, rescoring, store
+from bench import index, metrics, records, rescoring, store
 from bench.contracts import BenchError
 from bench.plugins import ROOT
 
@@ -289,3 +289,26 @@ def test_nothing_is_wrapped_or_cut_in_a_pipe(tmp_path, words):
             "toy-scale weights of this repository" in line and "tiny-clip" in line for line in done.stdout.splitlines()
         )
         assert not any(line.endswith(" ") for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("words", [("show", "a" * 12), ("show", "a" * 12, "--json"), ("reproduce", "a" * 12)])
+def test_a_spoilt_record_is_an_error_that_names_it(words, tmp_path, capsys, monkeypatch):
+    home = tmp_path / "bench_home"
+    made_runs.complete(home, "a" * 12)
+    (store.run_folder(home, "a" * 12) / "run.json").write_text('{"cut')
+    code, _, err = bench(capsys, monkeypatch, *words)
+    assert code == 2 and "run.json is damaged" in err and "delete the folder" in err
+
+
+def test_status_counts_damaged_runs_and_says_why(tmp_path, capsys, monkeypatch):
+    home = tmp_path / "bench_home"
+    made_runs.complete(home, "a" * 12)
+    made_runs.complete(home, "b" * 12, seed=2)
+    (store.run_folder(home, "b" * 12) / "predictions.npz").write_bytes(b"no archive")
+    code, out, err = bench(capsys, monkeypatch, "status")
+    assert code == 1 and "damaged" in out and "damaged bbbbbbbbbbbb" in err and "predictions.npz" in err
+    (store.run_folder(home, "a" * 12) / "run.json").write_text('{"cut')
+    (store.run_folder(home, "b" * 12) / "run.json").write_text('{"cut')
+    index.path(home).unlink()
+    for words in (("status",), ("status", "--runs")):
+        assert bench(capsys, monkeypatch, *words)[0] == (1 if len(words) == 1 else 0)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import made_runs
 import pytest
@@ -103,7 +104,7 @@ def test_a_rendering_that_raises_leaves_the_old_report(home, only, monkeypatch):
 def test_what_a_killed_rendering_left_is_removed_by_the_next_and_what_another_is_writing_stays(home, only):
     only(t=table())
     reporting.write(home)
-    left = home / "reports" / "left"
+    left = home / "reports" / "0123456789ab"
     left.mkdir()
     program = (
         "import sys; from pathlib import Path; from bench._swap import replaced\n"
@@ -225,3 +226,30 @@ def test_a_report_with_an_error_or_a_damaged_run_is_rendered_each_time(home, onl
     count.clear()
     reporting.refresh(home)
     assert len(count) == 1, "the run was mended, and nothing but its file tells"
+
+
+def test_what_somebody_else_put_beside_the_reports_stays(tmp_path):
+    made_runs.complete(tmp_path, "a" * 12)
+    (tmp_path / "reports" / "thesis").mkdir(parents=True)
+    (tmp_path / "reports" / "thesis" / "a.tex").write_text("mine")
+    for _ in range(2):
+        reporting.write(tmp_path)
+    assert (tmp_path / "reports" / "thesis" / "a.tex").read_text() == "mine"
+    assert len(list((tmp_path / "reports").iterdir())) == 2
+
+
+def test_a_link_of_ones_own_in_the_place_of_the_report_is_refused(tmp_path):
+    made_runs.complete(tmp_path, "a" * 12)
+    (tmp_path / "public").mkdir()
+    (tmp_path / "report").symlink_to("public")
+    with pytest.raises(BenchError, match="report is a link to public, which was not made here"):
+        reporting.write(tmp_path)
+    assert (tmp_path / "report").readlink() == Path("public") and not list((tmp_path / "public").iterdir())
+
+
+def test_a_home_whose_only_record_is_spoilt_still_renders_and_says_so(tmp_path):
+    made_runs.complete(tmp_path, "a" * 12)
+    (tmp_path / "runs" / "aa" / ("a" * 12) / "run.json").write_text('{"cut')
+    rendered = reporting.write(tmp_path)
+    assert not rendered.errors
+    assert "damaged" in (tmp_path / "report" / "leaderboard.md").read_text()
