@@ -177,23 +177,15 @@ def latex(table: Table) -> str:
     is a little wider than the line is scaled down.
     """
     parts = [part for rows in _by_rows(table) for part in _by_columns(rows)]
-    floats = [
-        _float(part, f" Part {i + 1} of {len(parts)}." if len(parts) > 1 else "", i) for i, part in enumerate(parts)
-    ]
     notes = [escape_latex(note) for note in table.notes]
     notes += [rf"\textsuperscript{{{mark}}}{escape_latex(text)}" for mark, text in table.footnotes]
-    if notes and (len(parts) > 1 or sum(map(len, notes)) > NOTES_FIT):
-        # Too much to stand in a float: a paragraph of its own, where the table is put in.
+    fits = len(parts) == 1 and sum(map(len, notes)) <= NOTES_FIT
+    floats = [
+        _float(part, f" Part {i + 1} of {len(parts)}." if len(parts) > 1 else "", i, notes if fits else ())
+        for i, part in enumerate(parts)
+    ]
+    if notes and not fits:  # too much to stand in a float: a paragraph of its own, where the table is put in
         floats.append("\n".join([r"{\footnotesize\raggedright\noindent", "\\par\n\\noindent ".join(notes), r"\par}"]))
-    elif notes:
-        below = [
-            r"\par\smallskip",
-            r"\begin{minipage}{\linewidth}",
-            r"\footnotesize\raggedright",
-            "\\par\n".join(notes),
-        ]
-        body, end, rest = floats[-1].rpartition(r"\end{table")
-        floats[-1] = "\n".join([body.rstrip("\n"), *below, r"\end{minipage}", end + rest])
     text = "\n".join(floats) + "\n"
     needs = [r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}."]
     return "\n".join([*needs, *([_OTHER] if r"\kpchar" in text else []), text])
@@ -229,11 +221,13 @@ def _columns(table: Table, chosen: Sequence[int]) -> Table:
     return replace(table, header=tuple(table.header[i] for i in chosen), blocks=blocks)
 
 
-def _float(table: Table, which: str, number: int) -> str:
+def _float(table: Table, which: str, number: int, notes: Sequence[str]) -> str:
+    """One float; `which` part it is ends its caption, `notes` stand below."""
     star = "*" if _width(table) > COLUMN_WIDTH else ""
     columns = "l" * table.num_text + "r" * (len(table.header) - table.num_text)
     blocks = [" \\\\\n".join(" & ".join(map(_latex_cell, row)) for row in block) + r" \\" for block in table.blocks]
     nothing = rf"\multicolumn{{{len(table.header)}}}{{@{{}}l@{{}}}}{{Nothing to show.}} \\"
+    below = (r"\par\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright")
     lines = [
         rf"\begin{{table{star}}}[tp]",
         r"\centering",
@@ -248,6 +242,7 @@ def _float(table: Table, which: str, number: int) -> str:
         "\n\\midrule\n".join(blocks) or nothing,
         r"\bottomrule",
         r"\end{tabular}}",
+        *([*below, "\\par\n".join(notes), r"\end{minipage}"] if notes else []),
         rf"\end{{table{star}}}",
     ]
     return "\n".join(lines)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bench.contracts import Artifact, ResultsView
 
 TITLE = "Backbones"
-TOY_NAMES = _grid.TOY_NAMES
 _HEADER = ("Protocol", "Method", "Trained")
 _COLUMN = ("backbone", "num_frames", "num_views", "precision")  # as in Key.column
 

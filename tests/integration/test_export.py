@@ -210,7 +210,7 @@ def test_damaged_runs_are_refused_by_name(home, tmp_path):
     [
         ("see /home/jane/a b/x.py", "see <path> b/x.py"),
         ("'/opt/tools/run.sh' failed", "'<path>/run.sh' failed"),
-        ("in ~/work/out and C:\\Users\\jane\\x.mp4", "in <path> and <path>/x.mp4"),
+        ("in ~/runs/out and C:\\Users\\jane\\x.mp4", "in <path> and <path>/x.mp4"),
         ("https://example.org/a/b stays, as do train/test, 3/4 and a / b", None),
         ("a file:///home/jane/x", "a <path>"),
         ("/home/jane", "<path>"),

@@ -70,7 +70,7 @@ def test_a_run_over_groups_and_seeds_over_seeds():
     assert cells(table)["few-shot, K = 4", "CoOp"] == [f"50.0 ± {width} (3)"]
     assert cells(table)["—", "chance (100 / C)"] == ["10.0"]
     notes = "\n".join([*table.notes, *(text for _, text in table.footnotes)])
-    for said in ("3 subjects: other subjects", "3 seeds: other draws of shots", _data.TOY_SCALE, backbones.TOY_NAMES):
+    for said in ("3 subjects: other subjects", "3 seeds: other draws of shots", _data.TOY_SCALE, _grid.TOY_NAMES):
         assert said in notes
     assert "selection: last step; tuning trials: 0" in notes
     assert "undecodable test videos, recorded and in no score: 0" in notes
