@@ -35,4 +35,4 @@ def results(home: Path | None = None) -> pd.DataFrame:
     """All runs, one row a run and metric; failed runs have a row without a metric."""
     from bench import _files, store
 
-    return store.Results(home or _files.bench_home()).scores
+    return store.Results(home or _files.bench_home(writes=False)).scores

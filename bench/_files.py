@@ -30,9 +30,15 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
-def bench_home() -> Path:
-    """Where everything is written: $BENCH_HOME, else ./out. Raises BenchError where it cannot be written to."""
+def bench_home(writes: bool = True) -> Path:
+    """Where everything is written: $BENCH_HOME, else ./out; made if need be. `writes=False`: only looked at, nothing is made.
+
+    Raises:
+        BenchError: it is to be written to and cannot be.
+    """
     home = Path(os.environ.get("BENCH_HOME") or "out").expanduser().resolve()
+    if not writes:
+        return home
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):

@@ -85,10 +85,10 @@ def refresh(home: Path) -> Rendered:
     return write(home)
 
 
-def leaderboard(home: Path, manifest: str) -> str:
-    """The table of methods and backbones of one list of videos (a manifest's digest) as plain text."""
-    text: str = plugins.find("results", "backbones").text(store.Results(home, manifest))
-    return text
+def text(home: Path, table: str, manifest: str) -> str:
+    """A table (the name of its plug-in, which has a `text`) of one list of videos (a manifest's digest) as plain text."""
+    shown: str = plugins.find("results", table).text(store.Results(home, manifest))
+    return shown
 
 
 def _artifacts(

@@ -38,6 +38,11 @@ def render(results: ResultsView) -> Iterator[Artifact]:
         yield from _tables.artifacts(table)
 
 
+def text(results: ResultsView) -> str:
+    """All of these tables for a terminal."""
+    return "\n".join(_tables.text(table) for table in tables(results))
+
+
 def tables(results: ResultsView) -> Iterator[_tables.Table]:
     """One table a data set that has such runs; where none has, one that says so."""
     whole = board(results)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.specs import RunSpec
 
 PROTOCOL = "base_to_novel"
+TABLE = "base_to_novel"
 
 
 def runs(choice: Choice) -> Iterator[RunSpec]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,20 +13,40 @@ from rich.table import Table
 from bench import knowledge, plugins
 from bench.contracts import BenchError, Choice
 
-# Without markup: a reason or a class may hold square brackets.
-out = Console(highlight=False, markup=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+# What a terminal obeys or hides: C0 but for tab and newline, C1, and the marks that turn the direction of writing.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters written out (`\u001b`): a reason or a class name never moves a cursor or sets a title."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class _Console(Console):
+    """Without markup and emoji: a reason or a class may hold [brackets] or :colons:. Every string that is printed is made `visible`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(visible(o) if isinstance(o, str) else o for o in objects), **options)
+
+
+out = _Console()
+err = _Console(stderr=True)
 WIDE = 4000  # columns of a table that goes into a pipe, which has no width of its own
 
 Names = Annotated[str | None, typer.Option(help="Comma-separated names.")]
 
 
-def print_table(table: Table) -> None:
+def print_table(table: Table, rows: Iterable[Sequence[str]]) -> None:
     """On a terminal as wide as that is; into a pipe or file as wide as the table, so that nothing is wrapped or cut."""
+    for row in rows:
+        table.add_row(*map(visible, row))
     if out.is_terminal:
         out.print(table)
         return
-    wide = Console(width=WIDE, highlight=False, markup=False)
+    wide = Console(width=WIDE, highlight=False, markup=False, emoji=False)
     with wide.capture() as shown:
         wide.print(table)
     out.file.write("".join(f"{line.rstrip()}\n" for line in shown.get().splitlines()))

@@ -18,12 +18,10 @@ def list_names(
     """What there is, by name. Example: python -m bench list --kind adapters"""
     for one in [kind] if kind else list(plugins.FOLDERS):
         table = Table("name", "what", title=one, title_justify="left", box=None, show_header=False)
-        for name in plugins.names(one):
-            table.add_row(name, _summary(one, name))
+        rows = [(name, _summary(one, name)) for name in plugins.names(one)]
         if one == "adapters":
-            for stem, how in plugins.open_adapters().items():
-                table.add_row(f"{stem}:...", how)
-        print_table(table)
+            rows += [(f"{stem}:...", how) for stem, how in plugins.open_adapters().items()]
+        print_table(table, rows)
 
 
 def _summary(kind: str, name: str) -> str:
@@ -44,9 +42,10 @@ def status(
 
     from bench import store
 
-    scores = store.Results(bench_home()).scores
+    home = bench_home(writes=False)
+    scores = store.Results(home).scores
     if scores.empty:
-        out.print("no runs yet; make bench starts some")
+        out.print(f"no runs yet in {home}; make bench starts some")
         return
     runs = scores.drop_duplicates("run_id")
     if each:
@@ -57,11 +56,11 @@ def status(
             shown = f"{100 * top1[r['run_id']]:5.1f}" if r["run_id"] in top1 else f"{r['status']:>5}"
             out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
         return
-    table = Table("data set", "backbone", "method", *STATES, box=None)
-    for key, group in runs.groupby(["dataset", "backbone", "label"], sort=True, dropna=False):
+    rows = []
+    for key, group in runs.groupby(["dataset", "protocol", "backbone", "label"], sort=True, dropna=False):
         counts = group["status"].value_counts()
-        table.add_row(*map(str, key), *(str(counts.get(s, 0)) for s in STATES))
-    print_table(table)
+        rows.append((*map(str, key), *(str(counts.get(s, 0)) for s in STATES)))
+    print_table(Table("data set", "protocol", "backbone", "method", *STATES, box=None), rows)
     bad = runs[runs["status"].isin(["failed", "damaged"])]
     for state, run_id, reason in zip(bad["status"], bad["run_id"], bad["reason"], strict=True):
         err.print(f"{state:7} {run_id}  {reason}")

@@ -44,7 +44,7 @@ def power(
     if runs is None:
         assumed, available = planning.Assumptions(), planning.Available()
     else:
-        assumed, available = planning.measure(Results(bench_home()), *runs)
+        assumed, available = planning.measure(Results(bench_home(writes=False)), *runs)
     points = {"accuracy": accuracy, "spread": spread, "seed_spread": seed_spread}
     given = {name: value / 100 for name, value in points.items() if value is not None}
     others = {"correlation": correlation, "videos_per_group": videos_per_group}

@@ -10,7 +10,7 @@ import typer
 
 from bench import _progress
 from bench._files import bench_home
-from bench.cli._common import err, out, tell_errors
+from bench.cli._common import err, out, tell_errors, visible
 
 SHOWN = 20  # changes told one by one
 
@@ -22,10 +22,10 @@ def show(
     """A run: command, spec, versions, machine, cost, scores, predictions, or why it failed. Example: python -m bench show 0123"""
     from bench import records
 
-    home = bench_home()
+    home = bench_home(writes=False)
     full = records.find(home, run_id)
     if as_json:
-        typer.echo(json.dumps(records.raw(home, full), indent=1, ensure_ascii=False))
+        typer.echo(visible(json.dumps(records.raw(home, full), indent=1, ensure_ascii=False)))
         return
     for line in records.told(home, full):
         out.print(line)
@@ -124,7 +124,7 @@ def export(
     from bench import records
     from bench.exporting import export as pack
 
-    home = bench_home()
+    home = bench_home(writes=False)
     chosen = [records.find(home, run_id) for run_id in run_ids] if run_ids else None
     done = pack(home, to, chosen, dataset or None, force)
     out.print(f"{done.path}: {done.num_runs} runs, {done.num_files} files, {done.size / 1e6:.2f} MB")
@@ -143,7 +143,7 @@ def render(
     if verbose:
         for name in rendered.files:
             out.print(str(rendered.folder / name))
-    out.print(f"{len(rendered.files)} files in {rendered.folder}, all of them on {rendered.page}")
+    out.print(f"{kind}: rendered; {len(rendered.files)} files in {rendered.folder}, all of them on {rendered.page}")
     if tell_errors(rendered.errors):
         raise typer.Exit(1)
 
@@ -165,6 +165,6 @@ def index(
     """The index of runs, brought up to date from their folders or built anew. Example: python -m bench index --rebuild"""
     from bench import index as runs_index
 
-    home = bench_home()
+    home = bench_home(writes=rebuild)
     num = runs_index.rebuild(home) if rebuild else int(runs_index.refresh(home).runs.num_rows)
     out.print(f"{num} runs; the index is {runs_index.path(home)}")

@@ -50,7 +50,8 @@ def run(
     with _progress.bars() as display:
         reporter = _progress.reporter(display)
         choice, left_out = fitting_shots(on_disk(choice, home, reporter), home)
-        specs = list(plugins.find("sweeps", sweep).runs(choice))
+        module = plugins.find("sweeps", sweep)
+        specs = list(module.runs(choice))
         if not specs:
             raise BenchError(
                 f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots"
@@ -70,7 +71,7 @@ def run(
             )
         return
     failed = _launch(planned, home, where, workers) if complete < len(planned) else False
-    if _show_report(home, planned[0].manifest) or failed:
+    if _show_report(home, planned[0].manifest, getattr(module, "TABLE", "backbones")) or failed:
         raise typer.Exit(1)
 
 
@@ -93,13 +94,13 @@ def _launch(planned: list[Any], home: Path, where: str, workers: int | None) -> 
     return bool(outcome.failures)
 
 
-def _show_report(home: Path, manifest: str) -> bool:
-    """The report brought up to date and its first table printed; whether a part of it could not be rendered."""
+def _show_report(home: Path, manifest: str, table: str) -> bool:
+    """The report brought up to date and the sweep's own table printed; whether a part of it could not be rendered."""
     from bench import reporting
 
     rendered = reporting.refresh(home)
-    if "backbones" not in rendered.errors:
-        out.print(reporting.leaderboard(home, manifest))
+    if table not in rendered.errors:
+        out.print(reporting.text(home, table, manifest))
     out.print(f"report: {rendered.page}")
     return tell_errors(rendered.errors)
 

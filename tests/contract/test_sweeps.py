@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from fake_results import FakeResults
 
 from bench import plugins
 from bench.contracts import Choice
@@ -31,6 +32,18 @@ def test_the_choice_narrows(name):
     for spec in plugins.find("sweeps", name).runs(choice):
         assert (spec.backbone, spec.method, spec.seed, spec.shots, spec.limit) == ("tiny-clip", "coop", 2, 4, 9)
         assert (spec.frames.num_frames, spec.numerics) == (5, "bf16+compile")
+
+
+@pytest.mark.parametrize("name", plugins.names("sweeps"))
+def test_the_table_printed_after_a_sweep_shows_its_runs(name):
+    sweep = plugins.find("sweeps", name)
+    facts = plugins.find("datasets", "toy").DATASET
+    results = FakeResults()
+    for spec in sweep.runs(Choice(dataset=facts, backbones=("tiny-clip",), seeds=(1,))):
+        parts = {"novel": (0.5, 0.5, 0.5)} if spec.protocol == "base_to_novel" else {}
+        results.add(protocol=spec.protocol, shots=spec.shots, method=spec.method, label=spec.method, **parts)
+    shown = plugins.find("results", getattr(sweep, "TABLE", "backbones")).text(results)
+    assert all(row["label"] in shown for row in results.rows) and "There are no" not in shown
 
 
 def test_sweeps_and_datasets_need_no_torch():

@@ -278,7 +278,7 @@ def test_the_same_video_on_both_sides_is_counted_and_told(adapter, tmp_path, hom
     kpbench.run(spec(root, "linear_probe", protocol="few_shot", shots=4))
     results = store.Results(home)
     assert results.scores["num_leaked"].max() == 3 * (4 + 4)
-    assert "Leak: up to 24 test videos" in reporting.leaderboard(home, results.scores["manifest"].iloc[0])
+    assert "Leak: up to 24 test videos" in reporting.text(home, "backbones", results.scores["manifest"].iloc[0])
 
 
 def test_tuning_looks_at_validation_videos_only(adapter, videos, home):

@@ -75,7 +75,7 @@ TABLES = "from bench import reporting; reporting.write(home, 'tables')"
 BOARD = """
 from bench import reporting, store
 first = store.Results(home).runs["manifest"].iloc[0]
-assert reporting.leaderboard(home, first).strip()
+assert reporting.text(home, "backbones", first).strip()
 """
 BOARDS = """
 from bench import plugins, store

@@ -1,0 +1,68 @@
+"""The command line beside what it calls: what it prints, and what it asks of the home."""
+
+import json
+
+import made_runs
+import pytest
+from commands import bench
+
+from bench import _files, index, store
+from bench.cli._common import visible
+
+ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e :boom: [bold]"
+SHOWN = "\\u001b]0;title\\u0007\\u001b[2J\\u009b31m\\u202e :boom: [bold]"
+LOOKING = [("status",), ("status", "--runs"), ("show", "a1"), ("index",), ("list",), ("power", "--difference", "2")]
+
+
+def columns(**changes):
+    return {**made_runs.record()["columns"], **changes}
+
+
+@pytest.fixture
+def home(tmp_path):
+    """What conftest.py sets BENCH_HOME to, with a complete run and one that failed with a terminal's escapes in its reason."""
+    home = tmp_path / "bench_home"
+    made_runs.complete(home, "a1b2c3d4e5f6")
+    made_runs.failed(home, "0123456789ab", reason=ESCAPES, columns=columns(label=ESCAPES))
+    return home
+
+
+@pytest.mark.parametrize("words", [("status",), ("status", "--runs"), ("show", "01"), ("show", "01", "--json")])
+def test_a_terminal_is_never_told_what_to_do(home, words, capsys, monkeypatch):
+    _, out, err = bench(capsys, monkeypatch, *words)
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e" for c in out + err)
+    assert SHOWN.removeprefix("\\u001b") in out + err
+
+
+def test_what_is_made_visible_stays_json():
+    told = {"a\u009b": "\u202d\x7f"}
+    assert json.loads(visible(json.dumps(told, ensure_ascii=False))) == told
+    assert visible("Ünïcode\ttab\nline") == "Ünïcode\ttab\nline"
+
+
+@pytest.mark.parametrize("words", LOOKING)
+def test_looking_needs_no_home_that_can_be_written_to(home, words, capsys, monkeypatch):
+    def refused(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    made = sorted(p for p in home.rglob("*") if "index" not in p.parts)
+    monkeypatch.setattr(_files.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(index, "write_atomic", refused)
+    code, out, err = bench(capsys, monkeypatch, *words)
+    assert out and "cannot be written to" not in err and code == (1 if words == ("status",) else 0)
+    assert sorted(p for p in home.rglob("*") if "index" not in p.parts) == made
+    code, _, err = bench(capsys, monkeypatch, "render")
+    assert code == 2 and "cannot be written to" in err
+
+
+def test_looking_makes_no_home(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "elsewhere"))
+    code, out, _ = bench(capsys, monkeypatch, "status")
+    assert code == 0 and f"no runs yet in {tmp_path / 'elsewhere'}" in out and not (tmp_path / "elsewhere").exists()
+    assert store.Results(tmp_path / "elsewhere").runs.empty
+
+
+def test_status_tells_protocols_apart(home, capsys, monkeypatch):
+    made_runs.complete(home, "abcdefabcdef", columns=columns(protocol="base_to_novel"))
+    _, out, _ = bench(capsys, monkeypatch, "status")
+    assert "base_to_novel" in out and "zero_shot" in out
