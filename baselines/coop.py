@@ -62,7 +62,8 @@ class CoOp:
                     f"coop with class-specific context knows only its training classes, not {', '.join(unseen[:5])}"
                 )
             context = torch.stack([self.by_class[c] for c in classes.names])
-        prompts = prepare(self.adapter, texts(classes.names), context.shape[-2])
+        own = None if self.shared is not None else range(len(classes))
+        prompts = prepare(self.adapter, texts(classes.names), context.shape[-2], own)
         return self.adapter.similarity(features, encode(self.adapter, prompts, context))
 
 
@@ -81,7 +82,8 @@ def fit(
 ) -> CoOp:
     """Cross-entropy on the training view, last step kept; no choice is made on the validation view."""
     generator = torch.Generator().manual_seed(seed)
-    prompts = prepare(adapter, texts(classes.names), config.num_context_tokens)
+    own = range(len(classes)) if config.class_specific_context else None
+    prompts = prepare(adapter, texts(classes.names), config.num_context_tokens, own)
     context = torch.nn.Parameter(_initial(config, adapter, len(classes), generator))
     labels = train.labels.to(context.device)
 
