@@ -181,7 +181,7 @@ def _known(what: str, of: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def split_control(text: str) -> tuple[str, str]:
-    """Such as "wrong:4" -> name and value, the value "" where it takes none. Raises BenchError on an unknown control, or a value too many or missing."""
+    """Such as "wrong:4" -> name and value, "" where it takes none. Raises BenchError on an unknown control or a value that does not fit."""
     name, colon, value = text.partition(":")
     _one_of("bank_control", name, tuple(BANK_CONTROLS))
     takes = "{}" in BANK_CONTROLS[name]
