@@ -181,7 +181,7 @@ def test_a_folder_that_was_removed_while_it_is_filled_is_not_made_again(tmp_path
     assert not list((tmp_path / "reports").iterdir()) and not (tmp_path / "report").is_symlink()
 
 
-@pytest.mark.parametrize("call", ["fsync", "mkdir", "flock", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "mkdir", "flock", "replace", "move the link"])
 def test_a_full_or_read_only_disk_is_an_error_that_names_the_place_and_leaves_the_old_report(
     home, only, monkeypatch, call
 ):
@@ -189,11 +189,15 @@ def test_a_full_or_read_only_disk_is_an_error_that_names_the_place_and_leaves_th
     reporting.write(home)
     before = made_runs.files(home / "report")
 
+    replace = Path.replace
+
     def refused(*args, **kwargs):
+        if call == "move the link" and not args[0].name.startswith(".report."):
+            return replace(*args)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    owner = {"flock": _swap.fcntl, "mkdir": Path, "replace": Path}.get(call, os)
-    monkeypatch.setattr(owner, call, refused)
+    owner = {"flock": _swap.fcntl, "fsync": os}.get(call, Path)
+    monkeypatch.setattr(owner, call.replace("move the link", "replace"), refused)
     with pytest.raises(BenchError, match=f"{home}/report.*No space left on device.*BENCH_HOME"):
         reporting.write(home)
     monkeypatch.undo()
