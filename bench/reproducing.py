@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import records, store
+from bench import plugins, records, store
 from bench.contracts import BenchError
 from bench.planning import Progress, columns, resolve, silent
 from bench.provenance import provenance
@@ -49,6 +49,7 @@ def reproduce(
     spec = _spec(record, store.run_folder(home, run_id))
     if root is not None:
         spec = dataclasses.replace(spec, root=root)
+    _at_hand(spec)
     scratch, stays = _fresh(home, run_id), False
     try:
         result = _again(home, record, before, resolve(spec, scratch, progress), scratch, tolerance)
@@ -109,6 +110,16 @@ def _spec(record: Mapping[str, Any], folder: Path) -> RunSpec:
                 f"the record in {folder} has no {part}, so the run cannot be done again; start its sweep again"
             )
     return from_dict(record["spec"])
+
+
+def _at_hand(spec: RunSpec) -> None:
+    """Names that nobody knows any more and weights that are missing are found out before the data set is made."""
+    plugins.find("datasets", spec.dataset)
+    family = plugins.find("adapters", spec.backbone)
+    if hasattr(family, "at_hand"):
+        family.at_hand(spec.backbone)
+    if spec.method not in plugins.names("methods"):  # importing one brings torch
+        raise plugins.unknown("method", spec.method, plugins.names("methods"))
 
 
 def _placeless(reason: str, places: Mapping[str, str]) -> str:

@@ -233,7 +233,7 @@ def test_nothing_is_left_after_an_error(fake, monkeypatch):
     monkeypatch.setattr(reproducing, "compare", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         reproducing.reproduce(home, run_id)
-    assert not scratch_of(home)
+    assert not scratch_of(home) and not (home / "data").exists()
 
 
 def test_scores_that_nobody_computed_are_told_and_do_not_stand(fake, command):
@@ -305,13 +305,34 @@ def test_what_is_not_finite_at_one_time_alone_is_a_difference(then, now):
     assert found.identical and found.relative == 0
 
 
-@pytest.mark.parametrize("spoil, said", [(None, "no finished run"), ("spec", "no spec"), ("predictions", "damaged")])
+CHANGES = {
+    "backbone": {"backbone": "gone"},
+    "method": {"method": "gone"},
+    "weights": {"backbone": "clip-vit-b-16"},
+    "root": {"dataset": "folder", "root": "/nowhere/at/all"},
+}
+
+
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (None, "no finished run"),
+        ("spec", "no spec"),
+        ("predictions", "damaged"),
+        ("backbone", "unknown adapter 'gone'"),
+        ("method", "unknown method 'gone'"),
+        ("weights", "fetch clip-vit-b-16"),
+        ("root", "no such file or folder"),
+    ],
+)
 def test_what_cannot_be_done_again_is_refused_before_torch_is_loaded(tmp_path, spoil, said):
     home, run_id = tmp_path / "home", "a1b2c3d4e5f6"
     made_runs.complete(home, run_id)
     folder = store.run_folder(home, run_id)
     if spoil == "spec":
         edit(home, run_id, lambda record: record.pop("spec"))
+    elif spoil in CHANGES:
+        edit(home, run_id, lambda record: record["spec"].update(CHANGES[spoil]))
     elif spoil:
         (folder / "predictions.npz").write_bytes(b"PK")
     asked = run_id if spoil else "0" * 12
@@ -324,4 +345,4 @@ def test_what_cannot_be_done_again_is_refused_before_torch_is_loaded(tmp_path, s
     env = {**os.environ, "BENCH_HOME": str(home)}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.stdout.split() == ["2", "False"] and said in " ".join(done.stderr.split())
-    assert not scratch_of(home)
+    assert not scratch_of(home) and not (home / "data").exists()
