@@ -23,6 +23,7 @@ COST = (
     "fit_seconds",
     "predict_ms",
     "peak_memory_mb",
+    "start_memory_mb",
     "gflops",
     "num_trainable",
     "num_parameters",

@@ -5,8 +5,10 @@ The folder is replaced whole (see `_swap`): whenever a rendering is killed, the 
 
 from __future__ import annotations
 
+import json
+import platform
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from bench._files import write_atomic
 from bench._page import index_html
 from bench._swap import replaced
 from bench.contracts import Artifact, BenchError, digest
-from bench.provenance import source_digest
+from bench.provenance import RENDERING, source_digest, versions
 
 KINDS: Mapping[str, tuple[str, ...] | None] = {
     "tables": (".md", ".csv", ".tex", ".html"),
@@ -50,39 +52,49 @@ def write(home: Path, kind: str = "all") -> Rendered:
         kind: "all"; "tables" or "plots" renders those anew and takes the other files over from the report that is there.
 
     Raises:
-        BenchError: an unknown kind, a run folder of another schema, or a disk without symbolic links.
+        BenchError: an unknown kind, a run folder of another schema, or a disk that takes no symbolic links or nothing more.
     """
     if kind not in KINDS:
         raise BenchError(f"unknown kind {kind!r}; it is one of {', '.join(KINDS)}")
-    stamp, report = _stamp(home), home / "report"
+    stamp, report = _stamp(home), home / "report"  # before a run is read: one that ends meanwhile is not in this report
     results, suffixes = store.Results(home), KINDS[kind]
     artifacts, errors = _artifacts(results, suffixes)
     if suffixes is not None:
         artifacts = _with_old(artifacts, report, suffixes)
-    with replaced(report) as folder:
-        _write_all(folder, artifacts, errors)
+    with replaced(report) as new:
+        _write_all(new.write, artifacts, errors)
         # What may be mended without a trace in the folders of runs is rendered again each time.
         sure = not errors and not plugins.outside("results") and not (results.runs["status"] == "damaged").any()
         if kind == "all" and sure:
-            write_atomic(folder / STAMP, stamp)
+            new.write(STAMP, json.dumps({"of": stamp, "files": new.sizes}))
     return Rendered(report, tuple(a.name for a in artifacts), errors)
 
 
 def write_into(home: Path, folder: Path) -> Rendered:
     """The same report into a plain folder, which holds nothing else; files there are replaced one by one."""
     artifacts, errors = _artifacts(store.Results(home))
-    _write_all(folder, artifacts, errors)
+    _write_all(lambda name, content: write_atomic(folder / name, content), artifacts, errors)
     return Rendered(folder, tuple(a.name for a in artifacts), errors)
 
 
 def refresh(home: Path) -> Rendered:
     """The report of the runs as they are: rendered again unless it is up to date."""
     report = home / "report"
-    stamp = report / STAMP
-    if report.is_symlink() and (report / PAGE).is_file() and stamp.is_file() and stamp.read_text() == _stamp(home):
-        names = sorted(p.name for p in report.iterdir() if p.name not in (PAGE, STAMP))
-        return Rendered(report, tuple(names), {})
-    return write(home)
+    files = _files_of(report, _stamp(home))
+    if files is None:
+        return write(home)
+    return Rendered(report, tuple(sorted(name for name in files if name != PAGE)), {})
+
+
+def _files_of(report: Path, stamp: str) -> dict[str, int] | None:
+    """Name -> size of what was written into a report that has this stamp; None for another, or where a file is not as it was written."""
+    try:
+        told = json.loads((report / STAMP).read_text())
+        files: dict[str, int] = told["files"]
+        there = all((report / name).stat().st_size == size for name, size in files.items())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return files if report.is_symlink() and told["of"] == stamp and PAGE in files and there else None
 
 
 def text(home: Path, table: str, manifest: str) -> str:
@@ -141,13 +153,13 @@ def _with_old(artifacts: list[Artifact], report: Path, suffixes: tuple[str, ...]
     return mixed + [Artifact(name, old[name]) for name in sorted(old)]
 
 
-def _write_all(folder: Path, artifacts: list[Artifact], errors: Mapping[str, str]) -> None:
+def _write_all(write: Callable[[str, str | bytes], None], artifacts: list[Artifact], errors: Mapping[str, str]) -> None:
     for artifact in artifacts:
-        write_atomic(folder / artifact.name, artifact.content)
-    write_atomic(folder / PAGE, index_html(artifacts, errors))
+        write(artifact.name, artifact.content)
+    write(PAGE, index_html(artifacts, errors))
 
 
 def _stamp(home: Path) -> str:
-    """A digest of which runs there are, when each was finished and scored, and of the code; opens no run folder's files."""
+    """A digest of which runs there are, when each was finished and scored, of the code and the libraries; opens no run's files."""
     runs = [[run_id, s.marker, s.marker_ns, s.scores_ns] for run_id, s in index.scan(home).items()]
-    return digest([runs, source_digest()])
+    return digest([runs, source_digest(), platform.python_version(), versions(RENDERING)])

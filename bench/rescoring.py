@@ -107,7 +107,7 @@ def _rescore_one(home: Path, dry_run: bool, run_id: str) -> _One:
     except BenchError:
         old, version = {}, None  # what is damaged is written again
     changes = [Change(run_id, m, old.get(m), new.get(m)) for m in dict.fromkeys([*old, *new])]
-    moved = tuple(c for c in changes if not _same(c.old, c.new))
+    moved = tuple(c for c in changes if not same(c.old, c.new))
     stale = bool(moved) or version != metrics.VERSION
     if stale and not dry_run:
         store.write_scores(home, run_id, new)
@@ -120,7 +120,8 @@ def score(found: store.Predictions) -> dict[str, float]:
     return metrics.compute(found.logits, found.labels, *parts)
 
 
-def _same(old: float | None, new: float | None) -> bool:
+def same(old: float | None, new: float | None, relative: float = 0.0) -> bool:
+    """Whether two scores are one, up to a share of the larger; None is one that there is not."""
     if old is None or new is None:
         return old is new
-    return old == new or (math.isnan(old) and math.isnan(new))
+    return math.isclose(old, new, rel_tol=relative) or (math.isnan(old) and math.isnan(new))

@@ -166,6 +166,7 @@ def _fit_and_predict(
         "fit_seconds": meter.seconds["fit"],
         "predict_ms": 1000 * meter.seconds["predict"] / len(kept),
         "peak_memory_mb": meter.peak_mb,
+        "start_memory_mb": meter.start_mb,
         "hardware": meter.hardware,
     }
     return predictions, facts, features.computed_with(manifest, used)

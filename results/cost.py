@@ -15,6 +15,8 @@ from results._keys import column_name, protocol_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+
     from bench.contracts import Artifact, ResultsView
 
 TITLE = "Cost"
@@ -25,7 +27,7 @@ COSTS = {
     "feature_ms": "Features, ms a video",
     "fit_seconds": "Training, s",
     "predict_ms": "Method, ms a video",
-    "peak_memory_mb": "Peak memory, MB",
+    "memory_over_start_mb": "Peak memory over start, MB",
 }
 _HEADER = ("Backbone", "Method", "Measured on")
 
@@ -92,8 +94,9 @@ def _line(
         told.append(f"measured on {where}" + ("; means over all of them" if len(machines) > 1 else ""))
     costs, partly = {}, []
     for name, head in COSTS.items():
-        values = [value for value in whole.values(name)[cell.done].tolist() if not pd.isna(value)]
-        costs[name] = nanmean(whole.values(name)[cell.done])
+        each = _each(whole, name, cell)
+        values = [value for value in each.tolist() if not pd.isna(value)]
+        costs[name] = nanmean(each)
         if 0 < len(values) < len(cell.done):
             partly.append(f"{head} ({len(values)} of {len(cell.done)})")
     if partly:
@@ -103,10 +106,20 @@ def _line(
     half = cell.half_width
     line = {**cell.key._asdict(), "shots": cell.key.shots or None, "shown_as": cell.name, "top1": cell.top1}
     line |= {"low": cell.top1 - half, "high": cell.top1 + half, "num_runs": len(cell.done), **costs}
+    line["peak_memory_mb"] = whole.mean("peak_memory_mb", cell)
     line["hardware"] = " / ".join(map(str, machines))
     records.append(line | {"problems": "; ".join(cell.problems), "run_ids": " ".join(whole.run_ids(cell))})
     first = (_tables.Cell(column_name(cell.key.column)), _tables.Cell(cell.name, marks=marks), _tables.Cell(place))
     return (*first, _tables.Cell(shown(cell)), *(_tables.Cell(_number(name, value)) for name, value in costs.items()))
+
+
+def _each(whole: Board, name: str, cell: Cell) -> np.ndarray:
+    """A cost of each of a cell's complete runs, missing where it was not recorded."""
+    if name != "memory_over_start_mb":
+        return whole.values(name)[cell.done]
+    peak, start = (pd.to_numeric(whole.values(part)[cell.done]) for part in ("peak_memory_mb", "start_memory_mb"))
+    over: np.ndarray = peak - start
+    return over
 
 
 def _number(name: str, value: float) -> str:
@@ -135,7 +148,13 @@ def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
         "Features: decoding, preparing and the backbone, as measured when they were computed. Method: predicting from "
         "features alone. Parameters: of the whole backbone. A clip is all frames of one view."
     )
-    lacking = [head for name, head in COSTS.items() if any(math.isnan(whole.mean(name, cell)) for cell in cells)]
+    yield (
+        "Peak memory over start: what training and predicting held at most beyond what was held when they began (on a GPU torch's "
+        "memory there, on a CPU the process's: libraries, backbone); the CSV has the whole peak too."
+    )
+    lacking = [
+        head for name, head in COSTS.items() if any(math.isnan(nanmean(_each(whole, name, cell))) for cell in cells)
+    ]
     if lacking:
         yield f"{MISSING}: not recorded, as in runs from before costs were kept, or not known: {', '.join(lacking)}."
     if left := len({(c.key.column, _row(c)) for c in whole.cells}) - len(cells):

@@ -91,20 +91,20 @@ def reproduce(
 ) -> None:
     """The same spec here and now, held against what is stored; exit code 1 if it does not hold. Example: python -m bench reproduce 0123"""
     from bench import records, store
-    from bench.reproducing import TOLERANCE, clean_up, scratch_folder, told
-    from bench.reproducing import reproduce as again
 
     home = bench_home()
-    full = records.find(home, run_id)
+    full = records.find(home, run_id)  # before the next imports, which take their time
+    from bench.reproducing import TOLERANCE
+    from bench.reproducing import reproduce as again
+    from bench.reproduction import told
+
     allowed = TOLERANCE if tolerance is None else tolerance
     with _progress.bars() as display:
-        result = again(home, full, root, allowed, _progress.reporter(display))
+        result = again(home, full, root, allowed, _progress.reporter(display), keep)
     for line in told(result, store.read_record(home, full), allowed):
         out.print(line)
-    if keep or not result.holds:
-        out.print(f"it lies under {scratch_folder(home, full)}")
-    else:
-        clean_up(home, full)
+    if result.folder is not None:
+        out.print(f"it lies under {result.folder}")
     if not result.holds:
         raise typer.Exit(1)
 
