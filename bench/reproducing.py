@@ -86,7 +86,7 @@ def reproduce(
     if not 0 <= tolerance < math.inf:
         raise BenchError(f"the tolerance is {tolerance}; it is a share of the largest logit, 0 or more")
     record = store.read_record(home, run_id)
-    before = records.predictions(home, run_id) if store.is_complete(home, run_id) else None
+    before = store.read_predictions(home, run_id) if store.is_complete(home, run_id) else None
     spec = from_dict(record["spec"])
     if root is not None:
         spec = dataclasses.replace(spec, root=root)
@@ -107,7 +107,7 @@ def reproduce(
         same = before is None and was == reason and resolved.run_id == run_id
         status = "same failure" if same else "other outcome"
         return dataclasses.replace(result, status=status, reasons=(was, reason or "a result"))
-    after = records.predictions(scratch, resolved.run_id)
+    after = store.read_predictions(scratch, resolved.run_id)
     logits, why_not = compare(before, after)
     old, new = rescoring.score(before), records.scores(scratch, resolved.run_id)
     moved = {m: (old.get(m), new.get(m)) for m in dict.fromkeys([*old, *new])}

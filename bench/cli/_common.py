@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +10,9 @@ from rich.table import Table
 
 from bench import knowledge, plugins
 from bench.contracts import BenchError, Choice
+
+if TYPE_CHECKING:
+    from bench.reporting import Rendered
 
 # Without markup: a reason or a class may hold square brackets.
 out = Console(highlight=False, markup=False, soft_wrap=True)
@@ -31,11 +33,13 @@ def print_table(table: Table) -> None:
     out.file.write("".join(f"{line.rstrip()}\n" for line in shown.get().splitlines()))
 
 
-def tell_errors(errors: Mapping[str, str]) -> bool:
-    """Say which tables and plots could not be rendered; whether there are any."""
-    for name, reason in errors.items():
+def tell_problems(rendered: Rendered) -> bool:
+    """Say which tables and plots could not be rendered, and which runs are damaged; whether there are any."""
+    for name, reason in rendered.errors.items():
         err.print(f"  not rendered  {name}  {reason}")
-    return bool(errors)
+    for line in rendered.damage():
+        err.print(f"  damaged  {line}")
+    return bool(rendered.errors or rendered.damaged)
 
 
 def choice_of(
