@@ -49,7 +49,7 @@ def record(method="zero_shot", seed=1, **changes):
         "provenance": {
             "git": "abc",
             "host": "node17",
-            "command": ["/opt/bench/__main__.py", "run", "--root", "my videos"],
+            "command": ["/opt/bench/__main__.py", "run", "--root", "all clips"],
             "versions": {"numpy": "2.2"},
         },
         **changes,

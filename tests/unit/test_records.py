@@ -73,7 +73,7 @@ def test_show_tells_the_run_its_numbers_with_intervals_and_where_they_lie(home, 
     assert f"top1 {right.mean():.4f} [" in out and "over 3 subjects" in out and "around" not in out
     assert "12 videos, 3 classes, 3 groups" in out and str(store.run_folder(home, A)) in out
     assert (
-        "command: python -m bench run --root 'my videos' folder:" in out
+        "command: python -m bench run --root 'all clips' folder:" in out
         and "numpy 2.2" in out
         and "host node17" in out
         and "seconds 1.5" in out
