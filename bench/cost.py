@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import re
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 import torch
+
+from bench._processes import cores
 
 
 class Meter:
@@ -83,7 +84,7 @@ def hardware(device: torch.device) -> str:
     """The GPU's name, or the CPU's and how many cores the process may use."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_cpu()}, {_cores()} cores"
+    return f"{_cpu()}, {cores()} cores"
 
 
 @functools.cache
@@ -93,7 +94,3 @@ def _cpu() -> str:
     except OSError:
         told = None
     return " ".join(told[1].split()) if told else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

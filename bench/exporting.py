@@ -153,7 +153,7 @@ def _chosen(home: Path, run_ids: Sequence[str] | None, datasets: Sequence[str] |
     damaged = runs[runs["status"] == "damaged"]
     if len(damaged):
         told = "; ".join(f"{r} ({why})" for r, why in zip(damaged["run_id"], damaged["reason"], strict=True))
-        raise BenchError(f"damaged runs cannot be exported: {told}. Delete their folders and run them again")
+        raise BenchError(f"damaged runs cannot be exported: {told}")
     return sorted(runs["run_id"]), sorted({_plain_name(str(name)) for name in runs["dataset"]})
 
 

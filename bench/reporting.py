@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import platform
 import traceback
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import index, plugins, store
 from bench._files import write_atomic
+from bench._folders import kind_of_damage
 from bench._page import index_html
 from bench._swap import replaced
 from bench.contracts import Artifact, BenchError, digest
@@ -29,18 +30,35 @@ STAMP, PAGE = ".rendered", "index.html"
 
 @dataclass(frozen=True)
 class Rendered:
-    """A report: its folder, the names of its files but for the page, and plug-in -> why it has none.
+    """A report: its folder, the names of its files but for the page, plug-in -> why it has none, and damaged run -> why.
 
-    A reason is the last lines of a traceback: the error and where in the plug-in it was raised.
+    An error's reason is the last lines of a traceback: the error and where in the plug-in it was raised.
     """
 
     folder: Path
     files: tuple[str, ...]
     errors: Mapping[str, str]
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def page(self) -> Path:
         return self.folder / PAGE
+
+    def damage(self) -> Iterator[str]:
+        """A line about each kind of damage: how many runs have it, the first of them, what to do."""
+        kinds: dict[str, list[str]] = {}
+        for run_id, reason in self.damaged.items():
+            kinds.setdefault(kind_of_damage(reason), []).append(run_id)
+        for kind, runs in sorted(kinds.items()):
+            told = ", ".join(runs[:MOST_TOLD]) + (f" and {len(runs) - MOST_TOLD} more" if len(runs) > MOST_TOLD else "")
+            remedy = "python -m bench rescore writes it again"
+            if not kind.startswith("scores.csv"):
+                remedy = f"delete {'its folder' if len(runs) == 1 else 'their folders'} and start the same sweep again"
+            num = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+            yield f"{num}: {kind} ({told}); {remedy}; python -m bench status names each"
+
+
+MOST_TOLD = 3  # damaged runs of one kind
 
 
 def write(home: Path, kind: str = "all") -> Rendered:
@@ -64,10 +82,17 @@ def write(home: Path, kind: str = "all") -> Rendered:
     with replaced(report) as new:
         _write_all(new.write, artifacts, errors)
         # What may be mended without a trace in the folders of runs is rendered again each time.
-        sure = not errors and not plugins.outside("results") and not (results.runs["status"] == "damaged").any()
+        damaged = _damaged(results)
+        sure = not errors and not plugins.outside("results") and not damaged
         if kind == "all" and sure:
             new.write(STAMP, json.dumps({"of": stamp, "files": new.sizes}))
-    return Rendered(report, tuple(a.name for a in artifacts), errors)
+    return Rendered(report, tuple(a.name for a in artifacts), errors, damaged)
+
+
+def _damaged(results: store.Results) -> dict[str, str]:
+    runs = results.runs
+    told = zip(runs["run_id"], runs["status"], runs["reason"], strict=True)
+    return {run_id: reason for run_id, status, reason in told if status == "damaged"}
 
 
 def write_into(home: Path, folder: Path) -> Rendered:
@@ -161,5 +186,5 @@ def _write_all(write: Callable[[str, str | bytes], None], artifacts: list[Artifa
 
 def _stamp(home: Path) -> str:
     """A digest of which runs there are, when each was finished and scored, of the code and the libraries; opens no run's files."""
-    runs = [[run_id, s.marker, s.marker_ns, s.scores_ns] for run_id, s in index.scan(home).items()]
+    runs = [[run_id, s.marker, s.files] for run_id, s in index.scan(home).items()]
     return digest([runs, source_digest(), platform.python_version(), versions(RENDERING)])

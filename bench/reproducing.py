@@ -45,7 +45,7 @@ def reproduce(
     if not 0 <= tolerance < math.inf:
         raise BenchError(f"the tolerance is {tolerance}; it is a share of the largest logit, 0 or more")
     record = {**store.read_record(home, run_id), "run_id": run_id}
-    before = records.predictions(home, run_id) if store.is_complete(home, run_id) else None
+    before = store.read_predictions(home, run_id) if store.is_complete(home, run_id) else None
     spec = _spec(record, store.run_folder(home, run_id))
     if root is not None:
         spec = dataclasses.replace(spec, root=root)
@@ -87,7 +87,7 @@ def _again(
         same = before is None and _placeless(was, places) == _placeless(reason, places) and resolved.run_id == run_id
         status = "same failure" if same else "other outcome"
         return dataclasses.replace(result, status=status, reasons=(was, reason or "a result"))
-    after = records.predictions(scratch, resolved.run_id)
+    after = store.read_predictions(scratch, resolved.run_id)
     logits, why_not = compare(before, after)
     old, new = rescoring.score(before), records.scores(scratch, resolved.run_id)
     moved = {m: (old.get(m), new.get(m)) for m in dict.fromkeys([*old, *new])}
@@ -136,7 +136,7 @@ def _stored_scores(
     from bench import metrics, rescoring
 
     try:
-        stored, version = records.scores(home, run_id), records.metrics_version(home, run_id)
+        stored, version, _ = records.scored(home, run_id)
     except BenchError:
         return "unreadable", {}
 

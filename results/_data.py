@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
+from bench.contracts import BenchError
 from bench.stats import (
     ALPHA,
     Interval,
@@ -90,6 +91,7 @@ class Board:
         self.runs = normal(self.source)
         self._values: dict[str, np.ndarray] = {}
         self._units = UnitStore(results)
+        self._unreadable: dict[str, str] = {}
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -126,6 +128,16 @@ class Board:
     def run_ids(self, cell: Cell, done: bool = False) -> list[str]:
         """Ids of a cell's runs, or of the complete ones alone."""
         return [str(run) for run in self.values("run_id")[cell.done if done else cell.runs]]
+
+    def unreadable(self, run_id: str) -> str:
+        """Why the predictions of a complete run can no longer be read; "" where they can. Looked up once."""
+        if run_id not in self._unreadable:
+            try:
+                self.results.predictions(run_id)
+                self._unreadable[run_id] = ""
+            except BenchError as error:
+                self._unreadable[run_id] = str(error)
+        return self._unreadable[run_id]
 
     def replicates(self, cells: Iterable[Cell]) -> set[tuple[Any, Any]]:
         """(seed, split) of every run of some cells, complete or not."""

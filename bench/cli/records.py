@@ -10,7 +10,7 @@ import typer
 
 from bench import _progress
 from bench._files import bench_home
-from bench.cli._common import err, out, tell_errors, visible
+from bench.cli._common import err, out, tell_problems, visible
 
 SHOWN = 20  # changes told one by one
 
@@ -136,7 +136,10 @@ def render(
     kind: Annotated[str, typer.Option(help="tables, plots or all.")] = "all",
     verbose: Annotated[bool, typer.Option("--verbose", help="Every file.")] = False,
 ) -> None:
-    """Tables and plots from what is complete; exit code 1 if one cannot be rendered. Example: python -m bench render --kind tables"""
+    """Tables and plots from what is complete; exit code 1 if one cannot be rendered or a run is damaged.
+
+    Example: python -m bench render --kind tables
+    """
     from bench import reporting
 
     rendered = reporting.write(bench_home(), kind)
@@ -144,17 +147,17 @@ def render(
         for name in rendered.files:
             out.print(str(rendered.folder / name))
     out.print(f"{kind}: rendered; {len(rendered.files)} files in {rendered.folder}, all of them on {rendered.page}")
-    if tell_errors(rendered.errors):
+    if tell_problems(rendered):
         raise typer.Exit(1)
 
 
 def refresh_report(home: Path) -> bool:
-    """Bring the report up to date and say where it lies; whether a part of it could not be rendered."""
+    """Bring the report up to date and say where it lies; whether a part of it could not be rendered or a run is damaged."""
     from bench import reporting
 
     rendered = reporting.refresh(home)
     out.print(f"report: {rendered.page}")
-    return tell_errors(rendered.errors)
+    return tell_problems(rendered)
 
 
 def index(

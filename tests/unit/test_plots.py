@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bench import metrics
+from bench.contracts import BenchError
 from results import _ablation_figures, _pairs, _plots, _switches, accuracy_cost, confusion, per_class_gains, reliability
 from results._data import board
 from tests.fake_results import COOP, KNOWING, FakeResults
@@ -57,6 +58,48 @@ def test_shuffled_descriptions_are_no_knowledge_and_the_best_stands_alone_withou
     for plugin in (confusion, reliability):
         assert any(name.endswith(".png") for name in rendered(plugin, results))
     assert list(rendered(per_class_gains, results)) == ["per-class-gains.md"]
+
+
+def bad(results, *runs):
+    """The predictions of these runs were damaged in a way that no stamp tells."""
+    real = results.predictions
+
+    def predictions(run_id):
+        if run_id in runs:
+            raise BenchError(f"run {run_id} is damaged: cut")
+        return real(run_id)
+
+    results.predictions = predictions
+
+
+def test_a_run_whose_predictions_cannot_be_read_is_left_out_of_the_close_ups_and_named():
+    results = FakeResults()
+    _, spoilt = (results.add((0.2, 0.4), **{**COOP, "seed": seed}) for seed in (1, 2))
+    results.add((0.5, 0.6), **KNOWLEDGE)
+    bad(results, spoilt)
+    whole = board(results)
+    (one,) = _pairs.chosen(whole)
+    (pair,) = one.pairs
+    assert whole.run_ids(pair.base, done=True) == ["000000000000"]
+    assert confusion.confused(whole, pair.base)[1].sum() == 20
+    assert f"left out: run {spoilt} is damaged" in _pairs.note(whole, one, one.pairs) and "(1 run)" in _pairs.said(
+        pair.base
+    )
+    for plugin in (confusion, reliability, per_class_gains):
+        assert any(name.endswith(".png") for name in rendered(plugin, results))
+
+
+def test_a_cell_without_readable_predictions_gives_its_place_to_the_next_and_a_data_set_without_any_is_named():
+    results = FakeResults()
+    plain = results.add((0.2,), **COOP)
+    spoilt = results.add((0.5,), **KNOWLEDGE)
+    bad(results, spoilt)
+    ((pair,),) = (one.pairs for one in _pairs.chosen(board(results)))
+    assert pair.base is None and board(results).run_ids(pair.cell) == [plain]
+    results = FakeResults()
+    bad(results, results.add((0.2,), **COOP))
+    for plugin, name in ((confusion, "confusion.md"), (reliability, "reliability.md")):
+        assert list(rendered(plugin, results)) == [name]
 
 
 def test_bins_give_the_calibration_error_of_the_metrics():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import made_runs
 import pytest
+import synthetic
 from commands import bench
 from fakes import plug_in
 
@@ -364,6 +365,61 @@ def test_a_report_with_an_error_or_a_damaged_run_is_rendered_each_time(home, onl
     count.clear()
     reporting.refresh(home)
     assert len(count) == 1, "the run was mended, and nothing but its file tells"
+
+
+def test_a_report_is_rendered_again_when_predictions_are_damaged_after_it(home, only):
+    count = []
+    only(t=lambda results: count.append(1) or [])
+    reporting.refresh(home)
+    (store.run_folder(home, A) / "predictions.npz").unlink()
+    assert reporting.refresh(home).damaged.keys() == {A} and len(count) == 2
+
+
+def test_render_tells_each_kind_of_damage_in_a_line_and_what_to_do_and_fails_after_it_has_written(
+    home, only, capsys, monkeypatch
+):
+    only(t=table())
+    for number in range(5):
+        made_runs.complete(home, f"{number:012x}", seed=number)
+        (store.run_folder(home, f"{number:012x}") / "predictions.npz").unlink()
+    for number in (5, 6):
+        made_runs.complete(home, f"{number:012x}", seed=number)
+        (store.run_folder(home, f"{number:012x}") / "scores.csv").write_text("cut " * number)
+    code, out, err = bench(capsys, monkeypatch, "render")
+    assert code == 1 and out.startswith("2 files in") and names(home) == ["index.html", "t.csv", "t.md"]
+    first = ", ".join(f"{number:012x}" for number in range(3))
+    assert err == (
+        f"damaged 5 runs: predictions.npz is missing ({first} and 2 more); "
+        "delete their folders and start the same sweep again; python -m bench status names each "
+        "damaged 2 runs: scores.csv cannot be read (000000000005, 000000000006); "
+        "python -m bench rescore writes it again; python -m bench status names each"
+    )
+
+
+@pytest.mark.parametrize("how", ["gone", "not told by the stamp"])
+def test_damaged_predictions_take_their_own_run_out_of_tables_and_plots_and_no_other(how, tmp_path):
+    ids = synthetic.fill(tmp_path, datasets=2, backbones=1, methods=2, seeds=2)
+    reporting.write(tmp_path)
+    path = store.run_folder(tmp_path, ids[1]) / "predictions.npz"
+    before = made_runs.files(tmp_path / "report")
+    if how == "gone":
+        path.unlink()
+    else:
+        was, content = path.stat(), bytearray(path.read_bytes())
+        place = content.index(b"logits.npy") + 300
+        content[place] ^= 1
+        path.write_bytes(bytes(content))
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    rendered = reporting.write(tmp_path)
+    after = made_runs.files(tmp_path / "report")
+    assert not rendered.errors and list(rendered.damaged) == ([ids[1]] if how == "gone" else [])
+    assert after.keys() - {reporting.STAMP} == before.keys() - {reporting.STAMP}
+    for name in ("confusion", "reliability"):
+        assert after[f"{name}-set-1.csv"] == before[f"{name}-set-1.csv"]
+        assert b"(2 runs)" in before[f"{name}-set-0.csv"] and b"(1 run)" in after[f"{name}-set-0.csv"]
+    if how == "gone":
+        (name,) = (name for name in after if name.startswith("per-class-set-0") and name.endswith(".md"))
+        assert b"Method 1: 1." in after[name] and b"predictions.npz is missing" in after[name]
 
 
 def test_what_somebody_else_put_beside_the_reports_stays(tmp_path):
