@@ -31,7 +31,7 @@ def replaced(link: Path) -> Iterator[Path]:
     """
     beside = link.with_name(f"{link.name}s")
     beside.mkdir(parents=True, exist_ok=True)
-    with _locked(beside):
+    with locked(beside):
         if link.is_symlink() and link.readlink().parent != Path(beside.name):
             raise BenchError(
                 f"{link} is a link to {link.readlink()}, which was not made here; move it away and render again"
@@ -43,10 +43,10 @@ def replaced(link: Path) -> Iterator[Path]:
         _clean(link, beside)
         new = beside / secrets.token_hex(6)
         new.mkdir()
-        lock = _hold(new)
+        lock = hold(new)
     try:
         yield new
-        with _locked(beside):
+        with locked(beside):
             before = _target(link)
             _point(link, new)
             if before is not None and before != new.name:
@@ -95,31 +95,32 @@ def _clean(link: Path, beside: Path) -> None:
         ours = folder.name == MOVED or re.fullmatch(r"[0-9a-f]{12}", folder.name)
         if not ours or folder.name == _target(link) or folder.is_symlink() or not folder.is_dir():
             continue  # what somebody else put there stays
-        if not _is_held(folder):
+        if not is_held(folder):
             shutil.rmtree(folder, ignore_errors=True)
     for left in link.parent.glob(f".{link.name}.*.tmp"):
         left.unlink(missing_ok=True)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = _hold(folder)
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else is in such a block over the same folder."""
+    lock = hold(folder)
     try:
         yield
     finally:
         os.close(lock)
 
 
-def _hold(folder: Path) -> int:
-    """A lock on a folder that ends when it is closed or the process dies; waits while another process holds it."""
-    lock = os.open(folder, os.O_RDONLY)
+def hold(path: Path) -> int:
+    """A lock on a folder or a file that ends when it is closed or the process dies; waits while another process holds it."""
+    lock = os.open(path, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
 
-def _is_held(folder: Path) -> bool:
-    """Whether a living process holds the lock of a folder."""
-    lock = os.open(folder, os.O_RDONLY)
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock of a folder or a file."""
+    lock = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
