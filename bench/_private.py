@@ -103,10 +103,10 @@ def secrets_of(home: Path, records: Iterable[Mapping[str, Any]], ordinary: Colle
     for record in records:
         spec, came, columns = (record.get(name) or {} for name in ("spec", "provenance", "columns"))
         own |= {word for some in (record, spec, came, columns) for key in some for word in key.split("_")}
-        told = [spec.get("root"), *(spec.get("dataset_options") or {}).values()]
+        told = list((spec.get("dataset_options") or {}).values())
         told += [part for name in ("backbone", "bank") for part in re.split("[:@]", str(spec.get(name) or ""))]
         folders |= {str(text) for text in told if str(text).startswith(("/", "~"))}
-        folders |= {str(spec.get("root"))} if "/" in str(spec.get("root")) else set()
+        folders |= {text for text in (str(spec.get("root")),) if "/" in text}  # a relative one too
         users |= {a or b for a, b in _USERS.findall(json.dumps(record, ensure_ascii=False))}
         hosts.add(str(came.get("host") or ""))
     hosts |= {host.split(".")[0] for host in hosts}  # the short form too

@@ -61,8 +61,8 @@ For a review that is double-blind these were taken out of run.json, FAILED.json 
 Then everything here, texts of pictures too, was searched for those names and folders, and nothing was found.
 
 Kept as they were: the rest of the spec, the config and the identity of a run; machine, GPU, processor count, versions of libraries and
-run times; the names of data sets (of videos of one's own: the name of their folder), of classes and of groups, and the ids of videos
-(of videos of one's own: their paths within that folder); code/, which goes along as it is. Run ids are the original ones: they are
+run times; the names of data sets (of videos of one's own: the name of their folder); of classes, groups and videos (of videos of one's own:
+their paths within that folder) those that are not numbered; code/, which goes along as it is. Run ids are the original ones: they are
 hashes over settings and content, never over names of people, machines or folders.
 """
 

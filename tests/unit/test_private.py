@@ -55,9 +55,14 @@ def test_paths_and_addresses_are_cut_and_other_texts_stay(text, shown):
     assert _private.scrubbed(text, NOTHING) == (shown or text)
 
 
-def test_folders_that_are_known_are_cut_where_a_path_could_not_be_told():
-    secrets = known({"spec": {"root": "/videos", "dataset_options": {"annotations": "/lists"}}})
-    for folder in ("/videos", "/lists", str(Path.cwd()), "/scratch/bench_home", str(_private.ROOT)):
+def test_folders_that_are_known_are_cut_where_a_path_could_not_be_told(monkeypatch, tmp_path):
+    (tmp_path / "working here").mkdir()
+    monkeypatch.chdir(tmp_path / "working here")
+    monkeypatch.setattr(_private, "ROOT", Path("/kpbench"))
+    spec = {"root": "/videos", "dataset_options": {"annotations": "/lists"}, "bank": "/bank", "backbone": "timm:m@/w"}
+    secrets = known({"spec": spec}, {"spec": {"root": "jim/videos"}}, home=Path("/bench_home"))
+    folders = ("/videos", "jim/videos", "/lists", "/bank", "/w", str(Path.cwd()), "/bench_home", "/kpbench")
+    for folder in folders:
         assert _private.scrubbed(f"no {folder} here", secrets) == "no <path> here"
     spaced = known({"spec": {"root": ROOT}})
     assert _private.scrubbed(f"in {ROOT} is nothing", spaced) == "in <path> is nothing"
