@@ -129,7 +129,9 @@ def export(
     done = pack(home, to, chosen, dataset or None, force)
     out.print(f"{done.path}: {done.num_runs} runs, {done.num_files} files, {done.size / 1e6:.2f} MB")
     out.print("names of users and hosts, paths and addresses were taken out of it, for a review that is double-blind")
-    out.print("python render.py in it writes its report again; README.txt says what is what, what was taken out and what was kept")
+    out.print(
+        "python render.py in it writes its report again; README.txt says what is what, what was taken out and what was kept"
+    )
 
 
 def render(

@@ -8,6 +8,7 @@ from pathlib import Path
 import made_runs
 import numpy as np
 import pytest
+from PIL import Image
 
 from bench import _private, store
 
@@ -225,5 +226,8 @@ def test_letters_at_random_are_no_words():
     assert _private.leak("a.html", content.partition(b" stream")[0], known()) is None
     assert _private.leak("a.pdf", b"<<>>\nstream\n" + zlib.compress(b"x") + b" jane \nendstream", known()) is None
     assert _private.leak("a.npz", npz(groups=np.array(["s1"])), known()) is None
+    grey = io.BytesIO()
+    Image.frombytes("L", (6, 1), b" jane ").save(grey, "png", compress_level=0)
+    assert b" jane " in grey.getvalue() and _private.leak("a.png", grey.getvalue(), known()) is None
     for kind in ("png", "pdf", "svg"):
         assert _private.leak(f"a.{kind}", picture(kind), known({"spec": {"root": ROOT}})) is None
