@@ -61,7 +61,7 @@ def replaced(link: Path) -> Iterator[Filling]:
     beside = link.with_name(f"{link.name}s")
     with _told(beside):
         beside.mkdir(parents=True, exist_ok=True)
-        with _locked(link):
+        with locked(link):
             if link.is_symlink() and link.readlink().parent != Path(beside.name):
                 raise BenchError(
                     f"{link} is a link to {link.readlink()}, which was not made here; move it away and render again"
@@ -73,13 +73,13 @@ def replaced(link: Path) -> Iterator[Filling]:
             _clean(link, beside)
             new = beside / secrets.token_hex(6)
             new.mkdir()
-            lock = _hold(new / LOCK)
+            lock = hold(new / LOCK)
     filling, held = Filling(new), ExitStack()
     held.callback(os.close, lock)
     try:
         with held:
             yield filling
-            with _told(new), _locked(link):
+            with _told(new), locked(link):
                 before = _target(link)
                 filling.check()
                 held.close()  # nobody cleans up while we hold the lock of the link
@@ -138,30 +138,30 @@ def _clean(link: Path, beside: Path) -> None:
         ours = folder.name == MOVED or re.fullmatch(r"[0-9a-f]{12}", folder.name)
         if not ours or folder.name == _target(link) or folder.is_symlink() or not folder.is_dir():
             continue  # what somebody else put there stays
-        if not _is_held(folder / LOCK):
+        if not is_held(folder / LOCK):
             shutil.rmtree(folder, ignore_errors=True)
     for left in link.parent.glob(f".{link.name}.*.tmp"):
         left.unlink(missing_ok=True)
 
 
 @contextmanager
-def _locked(link: Path) -> Iterator[None]:
+def locked(link: Path) -> Iterator[None]:
     """The lock of a link, held by whoever moves it or cleans up beside it; its file stays."""
-    lock = _hold(link.with_name(f".{link.name}.lock"))
+    lock = hold(link.with_name(f".{link.name}.lock"))
     try:
         yield
     finally:
         os.close(lock)
 
 
-def _hold(file: Path) -> int:
+def hold(file: Path) -> int:
     """A lock on a file, made where it is not there, that ends when it is closed or the process dies; waits for another's."""
     lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)  # a network disk locks only what is open for writing
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
 
-def _is_held(file: Path) -> bool:
+def is_held(file: Path) -> bool:
     """Whether a living process, here or on another machine, holds the lock of a file."""
     try:
         lock = os.open(file, os.O_RDWR)

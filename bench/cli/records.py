@@ -124,12 +124,14 @@ def export(
     from bench import records
     from bench.exporting import export as pack
 
-    home = bench_home(writes=False)
+    home = bench_home()
     chosen = [records.find(home, run_id) for run_id in run_ids] if run_ids else None
     done = pack(home, to, chosen, dataset or None, force)
     out.print(f"{done.path}: {done.num_runs} runs, {done.num_files} files, {done.size / 1e6:.2f} MB")
-    out.print("host names, folders and user names in paths were taken out of it, for a review that is double-blind")
-    out.print("python render.py in it writes its report again; README.txt says what is what")
+    out.print("names of users and hosts, paths and addresses were taken out of it, for a review that is double-blind")
+    out.print(
+        "python render.py in it writes its report again; README.txt says what is what, what was taken out and what was kept"
+    )
 
 
 def render(
