@@ -23,7 +23,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import IO
 
-from bench import _private, _supplement, plugins, records, store
+from bench import _private, _supplement, plugins, store
 from bench._files import temporary_beside
 from bench._inside import ROOT
 from bench._swap import LOCK, hold, is_held, locked
@@ -172,7 +172,7 @@ def _names(home: Path, run_ids: Sequence[str]) -> dict[str, set[str]]:
     names: dict[str, set[str]] = {kind: set() for kind in _private.KINDS}
     for run_id in run_ids:
         if store.is_complete(home, run_id):
-            found = records.predictions(home, run_id)
+            found = store.read_predictions(home, run_id)
             names["video"] |= {*found.video_ids, *found.failed}
             names["group"] |= set(found.groups)
             names["class"] |= set(found.class_names)
