@@ -195,9 +195,11 @@ def test_points_stand_at_their_cost_and_each_protocol_has_its_own_front():
         results.add([(0.3, 0.2, 0.4)[i]] * 3, **on)
         results.add([(0.3, 0.1, 0.1)[i]] * 3, **{**on, "label": "other"})
         results.add([(0.8, 0.9, 0.9)[i]] * 3, **{**on, **COOP})
+        results.add([0.1] * 3, **{**on, **COOP, "protocol": "cross_subject", "shots": pd.NA})
     figure = figures(accuracy_cost, results)["accuracy-cost-toy"]
-    zero, few = figure.axes
-    assert [ax.get_title() for ax in figure.axes] == ["zero-shot", "few-shot, K = 4"]
+    zero, few, cross = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["zero-shot", "few-shot, K = 4", "cross-subject"]
+    assert cross.lines[-1].get_ydata().tolist() == [10, 10]
     *points, front = zero.lines
     drawn = sorted(sorted(line.get_xydata().tolist()) for line in points)
     assert drawn == [[[2, 30], [4, 10], [8, 10]], [[2, 30], [4, 20], [8, 40]]]
