@@ -4,6 +4,7 @@ Accept: `python -m pytest tests/unit/test_golden_tables.py --accept-golden`, the
 """
 
 import io
+import re
 import shutil
 from pathlib import Path, PurePath
 
@@ -80,3 +81,15 @@ def test_every_table_compiles_and_fits_the_page(tmp_path):
         line for line in log.splitlines() if "Overfull" in line or "too large" in line or "Missing char" in line
     ]
     assert text.count("Table ") == sum(body.count(r"\caption{") for body in bodies)
+
+
+@pytest.mark.latex
+def test_no_table_is_scaled_down_to_type_that_is_hard_to_read(tmp_path):
+    bodies = [p.read_text() for p in sorted((GOLDEN / "paper").glob("*.tex"))]
+    scaled = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+    measured = "\n\\clearpage\n".join(bodies).replace(scaled, r"\measured{%")
+    told = r"\newcommand{\measured}[1]{\sbox0{#1}\typeout{WIDTH \the\wd0}}"
+    widths = [float(found) for found in re.findall(r"WIDTH ([\d.]+)pt", compiled(tmp_path, told + measured)[0])]
+    assert len(widths) == sum(body.count(r"\begin{tabular}") for body in bodies)
+    line = 5.5 * 72.27  # the width of a page of one column at most conferences; \\small is 9 point there
+    assert all(9 * line / width >= 7 for width in widths), max(widths)
