@@ -45,7 +45,7 @@ GAP = 7  # points between columns
 NARROW, USUAL, SIGN = 2.9, 4.8, 11  # points that a character of 9 point takes, and a sign with the space about it
 MOST_ROWS = 38  # of one float on a page, beside a caption of some lines
 BREAK = r"\\"
-PAGE = 48  # lines of \small on a page, of which a line of the caption has 80 characters and one of the notes 100
+PAGE = 50  # lines of \small on a page, of which a line of the caption has 80 characters and one of the notes 100
 
 
 @dataclass(frozen=True)

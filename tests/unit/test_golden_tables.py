@@ -49,6 +49,17 @@ def test_tables_stay_as_they_were_accepted(case, request):
             assert content == golden, f"{name}/{file} is not what was accepted; see this file's first lines"
 
 
+def test_every_column_of_a_csv_is_documented(case):
+    _, found = case
+    text = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
+    known = set(re.findall(r"`([^`]+)`", text))
+    ends = [end for end in known if end.startswith("_")]
+    known |= {f"{name}{end}" for name in ("base_top1", "novel_top1", "harmonic_mean") for end in ends}
+    tables = [file for file in found if file.endswith(".csv") and file.replace(".csv", ".tex") in found]
+    columns = {column for file in tables if len(_read(found[file])) for column in _read(found[file])}
+    assert not {column for column in columns - known if not column.startswith("top1_")}
+
+
 def _read(content):
     return pd.read_csv(io.StringIO(content), keep_default_na=False, na_values=[""])
 

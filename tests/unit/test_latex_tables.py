@@ -95,8 +95,8 @@ def test_a_label_is_said_once_for_rows_that_follow_each_other_and_again_under_an
 
 
 def test_a_head_longer_than_its_cells_is_wrapped_and_brackets_stay_together():
-    text = _latex.latex(table(("Name", "Trainable parameters", "a backbone (8 × 1)"), [[("x", "1", "2")]], 1))
-    assert r"Name & \shortstack[r]{Trainable\\parameters} & \shortstack[r]{a backbone\\(8 $\times$ 1)} \\" in text
+    text = _latex.latex(table(("Name", "Trainable parameters", "clip (8 × 1)"), [[("x", "1", "2")]], 1))
+    assert r"Name & \shortstack[r]{Trainable\\parameters} & \shortstack[r]{clip\\(8 $\times$ 1)} \\" in text
     wide = _latex.latex(table(("Name", "Trainable parameters"), [[("x", "1" * 30)]], 1))
     assert "Name & Trainable parameters" in wide
 

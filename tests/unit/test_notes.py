@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fake_results import COOP, KNOWING, FakeResults
 
-from bench.stats import paired_over_splits
-from results import _cells, _data, _tables, ablation, backbones, base_to_novel, cost, leaderboard
+from bench.stats import Interval, paired_over_splits
+from results import _cells, _data, _notes, _tables, ablation, backbones, base_to_novel, cost, leaderboard
 from results._units import group_differences
 
 OTHER = {**COOP, "label": "Other", "method": "other"}
@@ -106,6 +106,13 @@ def test_tables_tell_that_tests_over_groups_leave_out_the_variance_over_seeds():
     assert "variance over seeds" not in said(leaderboard.table(alone))
 
 
+def test_intervals_over_seeds_beside_no_test_need_no_such_note():
+    results = FakeResults()
+    for seed in (1, 2, 3):
+        results.add([0.1 * seed, 0.5, 0.6], seed=seed, **COOP)
+    assert "3 seeds" in said(leaderboard.table(results)) and "leave out" not in said(leaderboard.table(results))
+
+
 def test_tests_over_splits_are_not_said_to_leave_out_seeds():
     results = FakeResults()
     for facts, more in ((COOP, 0.2), (OTHER, 0.0)):
@@ -162,6 +169,12 @@ def test_intervals_that_say_nothing_are_told():
     more = FakeResults()
     two_seeds_rows(more, seeds=(1, 2, 3))
     assert "too wide" not in said(leaderboard.table(more)) and "may reach" not in said(leaderboard.table(more))
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(-0.1, 0.5, True), (0.5, 1.1, True), (0.1, 0.9, False)])
+def test_bounds_outside_the_range_are_told_on_either_side(low, high, told):
+    notes = list(_notes.too_wide([Interval(0.5, low, high, 3, "3 seeds: other draws")]))
+    assert bool(notes) == told and all("below 0 or above 100" in note for note in notes)
 
 
 def test_shuffles_are_not_counted_as_seeds():
