@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
-from bench.contracts import BenchError
+from bench.contracts import BenchError, NotApplicable
 from bench.stats import (
     ALPHA,
     Interval,
@@ -46,6 +46,7 @@ SAME = {
     "num_classes": "number of classes",
     "trainable": "what is trained",
 }
+_NOT_APPLICABLE = f"{NotApplicable.__name__}: "  # how a run's record begins where "n/a" says it already
 T = TypeVar("T")
 
 
@@ -180,9 +181,9 @@ class Board:
         if len(set(splits)) > 1 and cell.key.needs_train and (sizes := self.sizes(cell)):
             by_split = pd.Series(values).groupby(splits, sort=False).mean().tolist()
             return over_splits(by_split, *sizes)
-        if cell.key.bank_control == "shuffled" and not cell.key.needs_train:
-            other = "other shuffles of the descriptions"
-        elif cell.key.shots:
+        if cell.key.is_control:
+            return over_seeds(values.tolist(), "other shuffles of the descriptions", "shuffle")
+        if cell.key.shots:
             other = "other draws of shots and initialisation"
         else:
             other = "other initialisations"
@@ -212,17 +213,18 @@ class Board:
         return PairedTest(test.difference, test.low, test.high, test.p_value, test.num_groups, words)
 
     def ties(self, families: Iterable[Sequence[Cell]]) -> dict[Key, Verdict]:
-        """Which cells are best, or tied with the best, of their family of comparable cells; those without a number are left out.
+        """Which cells are best, or tied with the best, of their family of comparable cells.
 
-        Tied means that the best is not significantly better at .05 after Holm's correction over all these families together.
-        A cell that cannot be tested counts as tied only where its number is the same. Where a test, on what both cells were
-        tested on, finds the one with the lower number significantly better, that one is bold too, and has a caveat.
+        Those without a number are left out, and so are those that are alone in their family. Tied means that the best is not
+        significantly better at .05 after Holm's correction over all these families together. A cell that cannot be tested
+        counts as tied only where its number is the same. Where a test, on what both cells were tested on, finds the one with
+        the lower number significantly better, that one is bold too, and has a caveat.
         """
         verdicts: dict[Key, Verdict] = {}
         pairs: list[tuple[Cell, Cell, PairedTest]] = []
         for cells in families:
             done = [cell for cell in cells if cell.status == "complete" and not math.isnan(cell.top1)]
-            if done:
+            if len(done) > 1:  # what stands alone is the best of nothing
                 best = max(done, key=lambda cell: cell.top1)
                 verdicts[best.key] = Verdict(True, math.nan, "best")
                 pairs += [(best, cell, self.compare(best, cell)) for cell in done if cell is not best]
@@ -282,7 +284,8 @@ class Board:
         found = []
         for (state, reason), where in places.items():
             place = "" if len(where) == len(rows) else f" ({', '.join(where)})"
-            found.append(f"{state}{place}: {reason or 'no reason was recorded'}")
+            said = str(reason).removeprefix(_NOT_APPLICABLE) if state == "n/a" else reason
+            found.append(f"{state}{place}: {said or 'no reason was recorded'}")
         return found
 
 

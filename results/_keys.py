@@ -39,6 +39,11 @@ class Key(NamedTuple):
         return self.protocol, self.shots
 
     @property
+    def is_control(self) -> bool:
+        """Whether it learns nothing from shuffled descriptions: its runs are shuffles, and their seeds no one else's."""
+        return self.bank_control == "shuffled" and not self.needs_train
+
+    @property
     def column(self) -> tuple[str, int, int, str]:
         """Numbers of other frames, views or number formats are never put into one column."""
         return self.backbone, self.num_frames, self.num_views, self.precision

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
-from results._cells import MISSING, shown
+from results._cells import MISSING, no_interval, shown
 from results._data import Board, Cell, board, grouped, nanmean
 from results._keys import column_name, protocol_name
 
@@ -29,7 +29,7 @@ COSTS = {
     "predict_ms": "Method, ms a video",
     "memory_over_start_mb": "Peak memory over start, MB",
 }
-_HEADER = ("Backbone", "Method", "Measured on")
+_HEADER = ("Backbone", "Measured on", "Method")
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -48,7 +48,7 @@ def table(results: ResultsView) -> _tables.Table:
     several = len(whole.distinct("hardware", cells)) > 1
     records: list[dict[str, Any]] = []
     blocks = []
-    for part in grouped(cells, lambda cell: cell.key.column).values():
+    for part in grouped(cells, lambda cell: (cell.key.column, cell.key.dataset, cell.key.setting)).values():
         blocks.append(tuple(_line(whole, cell, several, feet, records) for cell in part))
     return _tables.Table(
         name="cost",
@@ -88,7 +88,7 @@ def _line(
     whole: Board, cell: Cell, several: bool, feet: _tables.Footnotes, records: list[dict[str, Any]]
 ) -> tuple[_tables.Cell, ...]:
     machines = whole.distinct("hardware", [cell])
-    told = list(cell.problems)
+    told = [*cell.problems, *no_interval(cell)]
     if several:
         where = " and ".join(map(str, machines)) or "hardware that was not recorded"
         told.append(f"measured on {where}" + ("; means over all of them" if len(machines) > 1 else ""))
@@ -103,13 +103,15 @@ def _line(
         told.append(f"recorded in some of its runs only: {', '.join(partly)}")
     marks = tuple(feet.mark(text) for text in told)
     place = f"{cell.key.dataset}, {protocol_name(*cell.key.setting)}"
-    half = cell.half_width
     line = {**cell.key._asdict(), "shots": cell.key.shots or None, "shown_as": cell.name, "top1": cell.top1}
-    line |= {"low": cell.top1 - half, "high": cell.top1 + half, "num_runs": len(cell.done), **costs}
+    if cell.interval is not None:
+        line |= {"low": cell.interval.low, "high": cell.interval.high, "interval_over": cell.interval.over}
+        line |= {"interval_num": cell.interval.num, "interval_mean": cell.interval.mean}
+    line |= {"num_runs": len(cell.done), **costs}
     line["peak_memory_mb"] = whole.mean("peak_memory_mb", cell)
     line["hardware"] = " / ".join(map(str, machines))
     records.append(line | {"problems": "; ".join(cell.problems), "run_ids": " ".join(whole.run_ids(cell))})
-    first = (_tables.Cell(column_name(cell.key.column)), _tables.Cell(cell.name, marks=marks), _tables.Cell(place))
+    first = (_tables.Cell(column_name(cell.key.column)), _tables.Cell(place), _tables.Cell(cell.name, marks=marks))
     return (*first, _tables.Cell(shown(cell)), *(_tables.Cell(_number(name, value)) for name, value in costs.items()))
 
 

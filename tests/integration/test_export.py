@@ -300,7 +300,7 @@ def test_predictions_that_were_spoilt_since_the_index_was_written_are_told(home,
     whole = path.read_bytes()
     for content in (b"spoilt", whole[:-40], whole.replace(b"NUMPY", b"NUMPZ"), whole[:300] + b"?" + whole[301:]):
         path.write_bytes(content)
-        refused(home, tmp_path, f"{A}/predictions.npz is damaged")
+        refused(home, tmp_path, rf"damaged runs.*{A} \(runs/a1/{A}/predictions.npz cannot be read.*delete the folder")
 
 
 def test_what_killed_exports_left_goes_and_what_living_ones_write_stays(home, tmp_path, monkeypatch):

@@ -265,7 +265,7 @@ def test_two_plug_ins_never_write_one_file(home, only):
 def test_render_prints_the_folder_and_how_many_and_fails_where_one_fails(home, only, capsys, monkeypatch):
     only(t=table())
     code, out, _ = bench(capsys, monkeypatch, "render")
-    assert code == 0 and out == f"2 files in {home / 'report'}, all of them on {home / 'report' / 'index.html'}"
+    assert code == 0 and out == f"all: rendered; 2 files in {home / 'report'}, all of them on {home / 'report' / 'index.html'}"
     code, out, _ = bench(capsys, monkeypatch, "render", "--verbose")
     assert str(home / "report" / "t.csv") in out
     only(t=table(), bad=broken)
@@ -386,7 +386,7 @@ def test_render_tells_each_kind_of_damage_in_a_line_and_what_to_do_and_fails_aft
         made_runs.complete(home, f"{number:012x}", seed=number)
         (store.run_folder(home, f"{number:012x}") / "scores.csv").write_text("cut " * number)
     code, out, err = bench(capsys, monkeypatch, "render")
-    assert code == 1 and out.startswith("2 files in") and names(home) == ["index.html", "t.csv", "t.md"]
+    assert code == 1 and out.startswith("all: rendered; 2 files in") and names(home) == ["index.html", "t.csv", "t.md"]
     first = ", ".join(f"{number:012x}" for number in range(3))
     assert err == (
         f"damaged 5 runs: predictions.npz is missing ({first} and 2 more); "
