@@ -13,10 +13,15 @@ from bench.contracts import BenchError
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a crash at any instruction, sees the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content.encode() if isinstance(content, str) else content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """The same into a folder that is there. Raises OSError where it is not, or the disk does not take the file."""
     temporary = temporary_beside(path)
     try:
         with temporary.open("xb") as f:
-            f.write(content.encode() if isinstance(content, str) else content)
+            f.write(content)
             f.flush()
             os.fsync(f.fileno())
         temporary.replace(path)

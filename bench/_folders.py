@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -34,11 +35,10 @@ LISTS = (
 
 @dataclass(frozen=True)
 class Stamp:
-    """What changes when a run changes: its marker's name and time, and the time of its scores; nanoseconds, -1 for no file."""
+    """What changes when a run changes: its marker's name, and time (ns), size and inode of marker, scores and predictions."""
 
     marker: str
-    marker_ns: int
-    scores_ns: int
+    files: str  # "time.size.inode" of each, "-" for no file
 
 
 @dataclass
@@ -66,24 +66,31 @@ class Lists:
 
 
 class _DamagedError(Exception):
-    """A file of a run folder is not what was written."""
+    """A file of a run folder is not what was written; `spoilt` is its name."""
+
+    def __init__(self, spoilt: str, how: str) -> None:
+        super().__init__(f"{spoilt} {how}")
+        self.spoilt = spoilt
 
 
 def stamp(folder: Path | str) -> Stamp | None:
     """The stamp of a run folder; None where there is no finished run."""
-    for marker in (COMPLETE, FAILED):
-        ns = _mtime_ns(f"{folder}/{marker}")
-        if ns != -1:
-            return Stamp(marker, ns, _mtime_ns(f"{folder}/scores.csv") if marker == COMPLETE else -1)
+    for marker, others in ((COMPLETE, ("scores.csv", "predictions.npz")), (FAILED, ())):
+        known = _state(f"{folder}/{marker}")
+        if known != _ABSENT:
+            return Stamp(marker, " ".join([known, *(_state(f"{folder}/{name}") for name in others)]))
     return None
 
 
-def _mtime_ns(path: str) -> int:
+_ABSENT = "-"
+
+
+def _state(path: str) -> str:
     try:
         found = os.stat(path)  # noqa: PTH116 - a hundred thousand of them
     except OSError:
-        return -1
-    return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else -1
+        return _ABSENT
+    return f"{found.st_mtime_ns}.{found.st_size}.{found.st_ino}" if stat.S_ISREG(found.st_mode) else _ABSENT
 
 
 def read(home: Path, run_id: str, lists: Lists) -> Row | None:
@@ -103,9 +110,20 @@ def read(home: Path, run_id: str, lists: Lists) -> Row | None:
     except _DamagedError as error:
         if stamp(folder) != before:
             return read(home, run_id, lists)  # it changed under our hands
-        reason = f"{place}/{error}; delete the folder {place} and start the same sweep again"
-        return Row(run_id, before, "damaged", reason, row.columns, row.config)
+        # Predictions are read before scores: where it is the scores that are spoilt, they are whole.
+        remedy = RESCORE.format(run_id) if error.spoilt == "scores.csv" else REMOVE.format(place)
+        return Row(run_id, before, "damaged", f"{place}/{error}; {remedy}", row.columns, row.config)
     return row
+
+
+REMOVE = "delete the folder {} and start the same sweep again"
+RESCORE = "python -m bench rescore {} writes it again"
+
+
+def kind_of_damage(reason: str) -> str:
+    """Which file is damaged and how, without the run and the details, from the `reason` of a damaged run."""
+    found = re.match(r"runs/../[0-9a-f]{12}/(\S+ (?:is missing|cannot be read))", reason)
+    return found[1] if found else reason
 
 
 def _fill(row: Row, folder: Path, lists: Lists) -> None:
@@ -127,12 +145,21 @@ def _fill(row: Row, folder: Path, lists: Lists) -> None:
     if row.stamp.marker == FAILED:
         row.status, row.reason = status, reason
         return
-    with _whole("scores.csv"):
-        row.scores, row.metrics_version, num = _scores((folder / "scores.csv").read_text())
     with _whole("predictions.npz"):
         row.tested, row.correct, tested = _correct(folder / "predictions.npz", lists)
-        if num is not None and num != tested:
-            raise ValueError(f"it has {tested} videos, scores.csv has {num}")
+        check_count(folder, tested)
+    with _whole("scores.csv"):
+        row.scores, version, num = scores_of((folder / "scores.csv").read_text())
+        row.metrics_version = version or 1
+        if num != tested:
+            raise ValueError(f"it has {num} videos, predictions.npz has {tested}")
+
+
+def check_count(folder: Path, num_videos: int) -> None:
+    """Raises ValueError where the marker of a complete run says that other than so many videos were written."""
+    told = (folder / COMPLETE).read_text().split()
+    if told and told[0] != str(num_videos):
+        raise ValueError(f"it has {num_videos} videos, {told[0]} were written")
 
 
 @contextmanager
@@ -143,10 +170,10 @@ def _whole(name: str) -> Iterator[None]:
     except BenchError:
         raise
     except FileNotFoundError as error:
-        raise _DamagedError(f"{name} is missing") from error
+        raise _DamagedError(name, "is missing") from error
     except Exception as error:
         why = str(error).split("\n")[0][:200] or "no further word"
-        raise _DamagedError(f"{name} cannot be read ({type(error).__name__}: {why})") from error
+        raise _DamagedError(name, f"cannot be read ({type(error).__name__}: {why})") from error
 
 
 def _config(record: dict[str, Any]) -> str:
@@ -155,15 +182,21 @@ def _config(record: dict[str, Any]) -> str:
     return "" if pairs is None else json.dumps(dict(pairs), sort_keys=True)
 
 
-def _scores(text: str) -> tuple[dict[str, float], int, int | None]:
-    """Metric -> value, the version of the metrics (1 where it was not recorded yet), the number of videos."""
+def scores_of(text: str) -> tuple[dict[str, float], int | None, int]:
+    """From a scores.csv: metric -> value, the version of the metrics (None where it was not recorded yet), the number of videos.
+
+    Raises:
+        ValueError, KeyError or TypeError: it is not what was written.
+    """
     rows = list(csv.DictReader(io.StringIO(text)))
+    if not rows:
+        raise ValueError("no scores in it")
     nums = {int(r["num_videos"]) for r in rows}
-    versions = {int(r.get("metrics_version") or 1) for r in rows}
+    versions = {int(r["metrics_version"]) if r.get("metrics_version") else None for r in rows}
     scores = {r["metric"]: float(r["value"]) if r["value"] else math.nan for r in rows}
     if len(nums) > 1 or len(versions) > 1 or len(scores) < len(rows):
         raise ValueError("its rows contradict each other")
-    return scores, versions.pop() if versions else 1, nums.pop() if nums else None
+    return scores, versions.pop(), nums.pop()
 
 
 def _correct(path: Path, lists: Lists) -> tuple[str, bytes, int]:

@@ -18,7 +18,7 @@ from bench._folders import LISTS, Lists, Row
 # A column of run.json is "c:<its name>", a metric "m:<its name>". Of the former, a large_string holds JSON texts: values of several
 # types or nested ones. `keys` and `metrics` are JSON lists of the names that the run itself has.
 _FIXED = pa.schema(
-    [("run_id", pa.string()), ("marker", pa.string()), ("marker_ns", pa.int64()), ("scores_ns", pa.int64())]
+    [("run_id", pa.string()), ("marker", pa.string()), ("files", pa.string())]
     + [("status", pa.string()), ("reason", pa.string()), ("keys", pa.string()), ("config", pa.string())]
     + [("metrics_version", pa.int64()), ("metrics", pa.string()), ("tested", pa.string()), ("bits", pa.large_binary())]
 )
@@ -91,7 +91,7 @@ def of_rows(rows: Sequence[Row], lists: Lists) -> Index:
     """The table of some runs, and of the lists of videos that they were tested on."""
     fixed: Mapping[str, list[Any]] = {
         "run_id": [r.run_id for r in rows],
-        **{name: [getattr(r.stamp, name) for r in rows] for name in ("marker", "marker_ns", "scores_ns")},
+        **{name: [getattr(r.stamp, name) for r in rows] for name in ("marker", "files")},
         **{name: [getattr(r, name) for r in rows] for name in ("status", "reason", "config", "metrics_version")},
         "keys": [json.dumps(list(r.columns)) for r in rows],
         "metrics": [json.dumps(list(r.scores)) for r in rows],
@@ -141,7 +141,6 @@ def merged(parts: Sequence[Index]) -> Index:
     for kind, names in (("c", "keys"), ("m", "metrics")):
         for name in _union(json.loads(text) for text in fixed[names].unique().to_pylist()):
             whole = _joined([_get(p.runs, f"{kind}:{name}") for p in parts])
-            whole = whole.cast(pa.float64()) if kind == "m" else whole
             columns[f"{kind}:{name}"] = whole.take(order)
     lists = pa.concat_tables([p.lists for p in parts])
     first = {digest: i for i, digest in reversed(list(enumerate(lists["digest"].to_pylist())))}

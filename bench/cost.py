@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import re
 import time
@@ -12,29 +11,33 @@ from types import TracebackType
 
 import torch
 
+from bench._processes import cores
+
 
 class Meter:
     """Measures a block on a device, lap by lap.
 
     Attributes:
         seconds: wall-clock seconds of each lap, what a GPU still had to do counted in.
-        peak_mb: the most memory in MB (10^6 bytes) that the block held at one time: on a GPU what torch had allocated there, on the
-            CPU the process's resident memory, libraries and backbone included. None where the system does not tell.
+        peak_mb: the most memory in MB (10^6 bytes) that was held at one time during the block: on a GPU what torch had allocated
+            there, on the CPU the process's resident memory, libraries and backbone included. None where the system does not tell.
+        start_mb: the same when the block began; what the block itself took is the difference.
         hardware: the device in words.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.hardware = device, hardware(device)
         self.seconds: dict[str, float] = {}
+        self.start_mb: float | None = None
         self.peak_mb: float | None = None
-        self._started, self._known = 0.0, False
+        self._started = 0.0
 
     def __enter__(self) -> Meter:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-            self._known = True
-        else:
-            self._known = _forget_peak()
+            self.start_mb = self._most_mb()
+        elif _forget_peak():
+            self.start_mb = self._most_mb()
         self._started = self._now()
         return self
 
@@ -47,9 +50,12 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._known:
-            cuda = self.device.type == "cuda"
-            self.peak_mb = torch.cuda.max_memory_allocated(self.device) / 1e6 if cuda else _peak_mb()
+        if self.start_mb is not None:
+            self.peak_mb = self._most_mb()
+
+    def _most_mb(self) -> float | None:
+        """The most since the peak was forgotten: right after that, what is held now."""
+        return torch.cuda.max_memory_allocated(self.device) / 1e6 if self.device.type == "cuda" else _peak_mb()
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -78,7 +84,7 @@ def hardware(device: torch.device) -> str:
     """The GPU's name, or the CPU's and how many cores the process may use."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_cpu()}, {_cores()} cores"
+    return f"{_cpu()}, {cores()} cores"
 
 
 @functools.cache
@@ -88,7 +94,3 @@ def _cpu() -> str:
     except OSError:
         told = None
     return " ".join(told[1].split()) if told else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

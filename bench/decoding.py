@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from bench import frames
+from bench._processes import leave_with_parent
 from bench.contracts import BenchError
 from bench.manifest import MISSING, parse_box
 
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
 
 AHEAD = 64  # videos decoded and not yet taken, at most: 5 MB each at 8 frames of 224 x 224
 MAX_WORKERS = 16
-
-
-def cores() -> int:
-    """CPU cores that this process may use, which on a cluster are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode_workers(device: str, cores: int) -> int:
@@ -88,17 +82,9 @@ _worker_transform: Callable[[np.ndarray], torch.Tensor] | None = None
 
 def _start_worker(transform: Callable[[np.ndarray], torch.Tensor]) -> None:
     global _worker_transform
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    leave_with_parent()
     torch.set_num_threads(1)
     _worker_transform = transform
-
-
-def _leave_with_parent() -> None:
-    """A parent that is killed cannot stop its workers, which would wait for it with all their memory."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _prepare_in_worker(job: Job) -> torch.Tensor | str:

@@ -7,21 +7,26 @@ is rendered from the records as they are in it, by the program that is in it.
 from __future__ import annotations
 
 import ast
+import glob
 import gzip
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import IO
 
-from bench import _private, plugins, store
+from bench import _private, _supplement, plugins, store
 from bench._files import temporary_beside
 from bench._inside import ROOT
+from bench._swap import LOCK, hold, is_held, locked
 from bench.contracts import BenchError
 
 RUN_FILES = {
@@ -30,53 +35,6 @@ RUN_FILES = {
 }
 STARTS = ("bench.reporting", "bench.metrics")  # metrics, so that a reader can score the predictions anew
 PACKAGES = ("bench", "results")
-
-RENDER = '''\
-"""Write the report again from runs/: python render.py [FOLDER]. FOLDER is report/ beside this file unless given."""
-
-import sys
-from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "code"))
-
-from bench import reporting  # noqa: E402 - from the folder named above
-
-
-def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "report"
-    rendered = reporting.write_into(HERE, folder)
-    for name, reason in rendered.errors.items():
-        print(f"not rendered: {name}: {reason}", file=sys.stderr)
-    print(f"{len(rendered.files)} files in {folder}; {rendered.page} shows all of them")
-    sys.exit(bool(rendered.errors))
-
-
-if __name__ == "__main__":
-    main()
-'''
-
-README = """\
-Supplement: {num} runs of {datasets}
-
-report/            the tables and plots; index.html shows all of them on one page
-runs/AB/ABCDEF.../ one folder a run: run.json (spec, identity, versions, machine, cost), predictions.npz (logits, labels, video ids,
-                   groups, class names, videos that could not be decoded and why), scores.csv (metrics computed from the
-                   predictions), COMPLETE (how many videos); of a run without a result FAILED.json with the reason
-code/              the part of the benchmark that renders a report; it needs no GPU and no deep-learning library
-requirements.txt   the versions of the libraries that rendered report/
-render.py          writes report/ again from runs/:
-
-    python -m pip install -r requirements.txt
-    python render.py
-
-With these versions the report is written byte for byte as it is here (made with Python {python}; pictures need the same fonts,
-matplotlib brings them). A number of a table is found in its CSV; a run's id in there is the name of its folder under runs/.
-
-For a review that is double-blind these were taken out of the records: host names, absolute paths (all but the last part, also in the
-command, the spec, reasons and tracebacks), the folder of the data, logs, and the name of the user who exported. Run ids are the
-original ones: they are hashes over settings and content, never over names of people, machines or folders.
-"""
 
 
 @dataclass(frozen=True)
@@ -104,31 +62,68 @@ def export(
         force: write over a file that is there.
 
     Raises:
-        BenchError: the file is there, nothing fits the choice, a run is damaged or is a link, or the report cannot be rendered.
+        BenchError: the file is there or cannot be written, nothing fits the choice, a run is damaged or is a link, the report cannot
+            be rendered, or something private is still in what would go out.
     """
+    try:
+        return _export(home, to, run_ids, datasets, force)
+    except OSError as error:
+        raise BenchError(
+            f"the export to {to} was given up: {error}; mend that, or name another file with --out, and export again"
+        ) from error
+
+
+def _export(
+    home: Path, to: Path, run_ids: Sequence[str] | None, datasets: Sequence[str] | None, force: bool
+) -> Exported:
     if to.suffixes[-2:] != [".tar", ".gz"]:
         raise BenchError(f"--out {to}: its name must end in .tar.gz, for that is what is written")
     if (to.exists() or to.is_symlink()) and not force:
         raise BenchError(f"{to} is there already; --force writes over it")
     if not to.absolute().parent.is_dir():
         raise BenchError(f"--out {to}: there is no folder {to.absolute().parent}")
+    with tempfile.TemporaryFile(dir=to.absolute().parent):
+        pass  # a folder that cannot be written to is told before the work, not after it
     if outside := plugins.outside("results"):
         raise BenchError(
             f"tables and plots of installed packages cannot go into an export: {', '.join(outside)}; uninstall those"
         )
     chosen, names = _chosen(home, run_ids, datasets)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=home) as scratch:
-        base = Path(scratch) / "supplement"
-        for run_id in chosen:
-            _copy_run(home, run_id, base)
+    files = {run_id: _files(home, run_id) for run_id in chosen}
+    with _scratch(home) as base:
         libraries = _copy_code(base / "code")
-        _write(base / "render.py", RENDER)
+        ordinary = _private.ordinary_words(path.read_text() for path in sorted(base.rglob("*.py")))
+        secrets = _private.secrets_of(home, (store.read_record(home, run_id) for run_id in chosen), ordinary)
+        aliases = _private.aliases(_names(home, chosen), secrets)
+        for run_id in chosen:
+            for path in files[run_id]:
+                _write(base / path.relative_to(home), _blinded(path, secrets, aliases))
+        _write(base / "render.py", _supplement.RENDER)
         _write(base / "requirements.txt", "".join(f"{name}=={number}\n" for name, number in libraries))
-        python = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
-        _write(base / "README.txt", README.format(num=len(chosen), datasets=", ".join(names), python=python))
+        told = [_private.scrubbed(name, secrets) for name in names]
+        _write(base / "README.txt", _supplement.readme(len(chosen), told, aliases))
         _render(base)
-        num_files = _pack(base, to)
-    return Exported(to, len(chosen), num_files, to.stat().st_size)
+        written = sorted(p for p in base.rglob("*") if p.is_file() and p.relative_to(base).parts[0] != "index")
+        for path in written:
+            _check(path, base, secrets)
+        _pack(written, base, to)
+    return Exported(to, len(chosen), len(written), to.stat().st_size)
+
+
+@contextmanager
+def _scratch(home: Path) -> Iterator[Path]:
+    """A folder in the home while the block lasts; what killed exports left there goes first, that of living ones stays."""
+    with locked(home / "export"):
+        for left in home.glob(".export-*"):
+            if left.is_dir() and not left.is_symlink() and not is_held(left / LOCK):
+                shutil.rmtree(left)
+        new = Path(tempfile.mkdtemp(prefix=".export-", dir=home))
+        lock = hold(new / LOCK)
+    try:
+        yield new / "supplement"
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        os.close(lock)
 
 
 def _chosen(home: Path, run_ids: Sequence[str] | None, datasets: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -153,7 +148,7 @@ def _chosen(home: Path, run_ids: Sequence[str] | None, datasets: Sequence[str] |
     damaged = runs[runs["status"] == "damaged"]
     if len(damaged):
         told = "; ".join(f"{r} ({why})" for r, why in zip(damaged["run_id"], damaged["reason"], strict=True))
-        raise BenchError(f"damaged runs cannot be exported: {told}. Delete their folders and run them again")
+        raise BenchError(f"damaged runs cannot be exported: {told}")
     return sorted(runs["run_id"]), sorted({_plain_name(str(name)) for name in runs["dataset"]})
 
 
@@ -162,22 +157,48 @@ def _plain_name(dataset: str) -> str:
     return dataset.split(" [rows ")[0].split(", at most ")[0]
 
 
-def _copy_run(home: Path, run_id: str, base: Path) -> None:
-    """The known files of a run folder, without what is private."""
+def _files(home: Path, run_id: str) -> list[Path]:
+    """The known files of a run folder. Raises BenchError where one is missing or a link."""
     folder = store.run_folder(home, run_id)
-    marker = store.COMPLETE if store.is_complete(home, run_id) else store.FAILED
-    record = store.read_record(home, run_id)
-    secrets = _private.secrets_of(home, record)
-    for name in RUN_FILES[marker]:
-        path = folder / name
+    names = RUN_FILES[store.COMPLETE if store.is_complete(home, run_id) else store.FAILED]
+    for path in (folder / name for name in names):
         if folder.is_symlink() or path.is_symlink() or not path.is_file():
             raise BenchError(f"{path} is missing or a link; only files of the run itself are exported")
-        content = path.read_bytes()
-        if name.endswith(".json"):
-            content = _private.without(content, secrets)
-        elif name.endswith(".npz"):
-            content = _private.without_in_predictions(content, secrets)
-        _write(base / "runs" / run_id[:2] / run_id / name, content)
+    return [folder / name for name in names]
+
+
+def _names(home: Path, run_ids: Sequence[str]) -> dict[str, set[str]]:
+    """What the videos, groups and classes of these runs are called. Raises BenchError where predictions are damaged."""
+    names: dict[str, set[str]] = {kind: set() for kind in _private.KINDS}
+    for run_id in run_ids:
+        if store.is_complete(home, run_id):
+            found = store.read_predictions(home, run_id)
+            names["video"] |= {*found.video_ids, *found.failed}
+            names["group"] |= set(found.groups)
+            names["class"] |= set(found.class_names)
+    return names
+
+
+def _blinded(path: Path, secrets: _private.Secrets, aliases: Mapping[str, Mapping[str, str]]) -> bytes:
+    """The content of a run's file, without what is private."""
+    content = path.read_bytes()
+    if path.suffix == ".json":
+        return json.dumps(_private.without(json.loads(content), secrets, aliases), indent=1).encode()
+    if path.suffix == ".npz":
+        return _private.without_in_predictions(content, secrets, aliases)
+    return content
+
+
+def _check(path: Path, base: Path, secrets: _private.Secrets) -> None:
+    """Raises BenchError where a file that would go out tells what is known to be private."""
+    name = path.relative_to(base)
+    found = _private.leak(name.as_posix(), path.read_bytes(), secrets)
+    if found is not None:
+        place = ROOT.joinpath(*name.parts[1:]) if name.parts[0] == "code" else "the runs that it is made from"
+        raise BenchError(
+            f"the export was given up: {name} tells {found!r}, the name of a user, a host or a folder. Take it out of {place}, "
+            "or export without those runs (export RUN_ID ...)"
+        )
 
 
 def _copy_code(folder: Path) -> list[tuple[str, str]]:
@@ -238,21 +259,24 @@ def _render(base: Path) -> None:
         )
 
 
-def _pack(base: Path, to: Path) -> int:
-    """All files of a folder, but for the cache of runs, as a tar with one top folder of a fixed name; returns how many."""
-    files = sorted(p for p in base.rglob("*") if p.is_file() and p.relative_to(base).parts[0] != "index")
+def _pack(files: Sequence[Path], base: Path, to: Path) -> None:
+    """A tar with one top folder of a fixed name, in one step; what killed exports left beside it goes first."""
+    for left in to.absolute().parent.glob(f".{glob.escape(to.name)}.*.tmp"):
+        if left.is_file() and not left.is_symlink() and not is_held(left):
+            left.unlink()
     temporary = temporary_beside(to.absolute())
     try:
         with temporary.open("xb") as raw:
+            lock = hold(temporary)
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as zipped:
                 _tar(files, base, zipped)
             raw.flush()
             os.fsync(raw.fileno())
         temporary.replace(to)
+        os.close(lock)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return len(files)
 
 
 def _tar(files: Sequence[Path], base: Path, to: IO[bytes] | gzip.GzipFile) -> None:

@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 
 from bench._files import write_atomic
 from bench._folders import Lists, Stamp, read, stamp
+from bench._processes import cores
 from bench._table import Index, merged, of_rows
 from bench.contracts import BenchError
 from bench.specs import SCHEMA
 
-FORMAT = 1  # of the file; raise it when its columns or what is read from a folder changes
+FORMAT = 2  # of the file; raise it when its columns or what is read from a folder changes
 MAGIC = f"kpbench index {FORMAT}.{SCHEMA}\n".encode()
 MANY = 2000  # folders that are worth processes of their own
 TEMPORARY_S = 3600  # a temporary file older than this is of a process that was killed
@@ -42,7 +43,7 @@ def refresh(home: Path) -> Index:
     Where it cannot be written to, nothing is; the answer is the same.
 
     Raises:
-        BenchError: a run folder of another schema.
+        BenchError: a run folder of another schema, or in the wrong place.
     """
     old = load(home)
     now = scan(home)
@@ -83,11 +84,20 @@ def rebuild(home: Path) -> int:
 
 
 def scan(home: Path) -> dict[str, Stamp]:
-    """Stamps of all finished runs, by run id, in its order."""
+    """Stamps of all finished runs, by run id, in its order.
+
+    Raises:
+        BenchError: a finished run lies where no run of its id is looked for.
+    """
     found = {}
     for shelf in _names(home / "runs", "[0-9a-f]{2}"):
         for run_id in _names(home / "runs" / shelf, "[0-9a-f]{12}"):
-            if run_id[:2] == shelf and (known := stamp(f"{home}/runs/{shelf}/{run_id}")):
+            if known := stamp(f"{home}/runs/{shelf}/{run_id}"):
+                if run_id[:2] != shelf:
+                    raise BenchError(
+                        f"{home}/runs/{shelf}/{run_id} is a run in the wrong place, where nothing finds it; "
+                        f"move it to {home}/runs/{run_id[:2]}/{run_id}, or delete it if one is there"
+                    )
                 found[run_id] = known
     return found
 
@@ -102,9 +112,9 @@ def _names(folder: Path, pattern: str) -> list[str]:
 
 def _stamps(runs: pa.Table) -> Iterable[tuple[str, Stamp | None]]:
     """Run id and stamp of each row; of a damaged run None, so that it is always read again: somebody may have mended it."""
-    columns = [runs[n].to_pylist() for n in ("run_id", "marker", "marker_ns", "scores_ns", "status")]
-    for run_id, marker, marker_ns, scores_ns, status in zip(*columns, strict=True):
-        yield run_id, None if status == "damaged" else Stamp(marker, marker_ns, scores_ns)
+    columns = [runs[n].to_pylist() for n in ("run_id", "marker", "files", "status")]
+    for run_id, marker, files, status in zip(*columns, strict=True):
+        yield run_id, None if status == "damaged" else Stamp(marker, files)
 
 
 # --- reading folders -------------------------------------------------------------------------------------------------
@@ -112,13 +122,13 @@ def _stamps(runs: pa.Table) -> Iterable[tuple[str, Stamp | None]]:
 
 def _read(home: Path, run_ids: Sequence[str]) -> Index:
     """The index of these runs from their folders; on all cores where they are many."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(run_ids) < MANY or cores == 1:
+    num = cores()
+    if len(run_ids) < MANY or num == 1:
         return read_here(home, run_ids)
     # Programs of their own, not forks or multiprocessing: these would hang beside torch's threads, or run a user's script again.
     program = "import sys; sys.path[:] = sys.argv[2].split('\\n'); from bench import index; index.serve(sys.argv[1])"
     command = [sys.executable, "-c", program, str(home), "\n".join(sys.path)]
-    shares = [run_ids[i * len(run_ids) // cores : (i + 1) * len(run_ids) // cores] for i in range(cores)]
+    shares = [run_ids[i * len(run_ids) // num : (i + 1) * len(run_ids) // num] for i in range(num)]
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(command)) for _ in shares]
         for worker, share in zip(workers, shares, strict=True):

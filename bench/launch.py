@@ -22,6 +22,7 @@ import submitit
 from bench import devices, store
 from bench._files import write_atomic
 from bench._inside import ROOT, check_packages
+from bench._processes import cores
 from bench._progress import bars
 from bench.contracts import BenchError
 from bench.features import SHARD_ROWS, check_room
@@ -83,7 +84,7 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
     if not todo:
         return Outcome(len(planned), before, 0, 0, 0, (), (), None)
     folder = home / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    count = workers or (1 if where == "debug" else os.cpu_count() or 1)
+    count = workers or (1 if where == "debug" else cores())
     with bars() as bar:
         stored, tasks, megabytes = _extraction_tasks(todo, home)
         check_room(home / "features", megabytes)
@@ -203,13 +204,21 @@ def work(folder: str, stage: str, round_number: int, tick: Callable[[], None] = 
                 result = {"encoded": done.encoded, "failed": done.failed, "forward": dict(done.forward)}
             else:
                 resolved = resolved_from_dict(task)
-                result = {"run_id": resolved.run_id}
+                result = {"run_id": resolved.run_id, "log": _log_name()}
                 runner.execute(resolved, home)
         except Exception as error:
             # Recorded, a run's traceback in its own folder too; the other tasks go on.
             result |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         write_atomic(_done(base, stage, number), json.dumps(result))
         tick()
+
+
+def _log_name() -> str | None:
+    """Name of the log of the worker that this process is; None where it is the one that launched."""
+    try:
+        return submitit.JobEnvironment().paths.stderr.name
+    except RuntimeError:
+        return None
 
 
 def _claim(folder: Path, name: str) -> bool:

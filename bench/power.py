@@ -6,27 +6,21 @@ Accuracies, differences and spreads are shares in [0, 1] here. Shape legend: N v
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy import integrate, optimize, special
 
 from bench.contracts import BenchError
-from bench.stats import ALPHA, group_means
+from bench.stats import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from bench.store import Results
-
 MOST = 10_000_000  # what needs more is not to be found by collecting more
-# Columns in which runs of one setting agree; what is left to differ is the seed.
-SETTING = ["dataset", "manifest", "protocol", "shots", "split", "method", "label", "bank", "bank_control", "backbone"]
-SETTING += ["num_frames", "num_views", "precision", "config"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +30,7 @@ class Assumptions:
     `accuracy` of the first method; `correlation` between what makes a video hard for one and for the other, in (-1, 1)
     (latent, that is tetrachoric); `spread` is the standard deviation of the true difference between groups, beyond what
     the chance of `videos_per_group` brings; `seed_spread` that of the difference between seeds on the same videos.
+    `cautions` say why what was measured may mislead.
     """
 
     accuracy: float = 0.8
@@ -44,6 +39,7 @@ class Assumptions:
     videos_per_group: float = 30
     seed_spread: float = 0.01
     measured: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -207,6 +203,7 @@ def plan(difference: float, power: float, assumed: Assumptions, available: Avail
         "speaks of other draws and initialisations on the same test videos"
     )
     lines += _with(available.seeds, by_seeds)
+    lines += [f"Beware: {text}" for text in assumed.cautions]
     lines.append(
         "Taken for granted: one comparison (Holm's correction in a table asks for more); groups of equal size (unequal ones need more, "
         "and are not planned for); differences of groups and of seeds that are normally distributed."
@@ -257,90 +254,3 @@ def _times(chance: float) -> str:
 
 def _number(num: int | None) -> str:
     return f"more than {MOST:,}" if num is None else f"{num:,}"
-
-
-def measure(results: Results, first: str, second: str) -> tuple[Assumptions, Available]:
-    """What a plan needs, from stored runs of two methods: each a run id (its other seeds are found) or a label.
-
-    Raises:
-        BenchError: no such complete run, a label that stands for several settings, no seed or test list in common, or
-            methods that are right on everything or nothing.
-    """
-    runs = results.runs
-    done = runs[runs["status"] == "complete"] if len(runs) else runs
-    pairs = _pairs(_setting(done, first), _setting(done, second), first, second)
-    firsts, seconds, kinds = [], [], set()
-    for a, b in pairs:
-        videos, right = results.tested(a["run_id"])
-        others, other_right = results.tested(b["run_id"])
-        if videos.digest != others.digest:
-            raise BenchError(f"runs {a['run_id']} and {b['run_id']} were not tested on the same videos")
-        firsts.append(right)
-        seconds.append(other_right)
-        kinds.add(str(a["group_kind"]))
-    a_right, b_right = np.array(firsts, dtype=bool), np.array(seconds, dtype=bool)
-    p, q = float(a_right.mean()), float(b_right.mean())
-    if not (0 < p < 1 and 0 < q < 1):
-        raise BenchError(f"the runs are right on {100 * p:.1f} % and {100 * q:.1f} %: there is nothing to measure")
-    differences = b_right.astype(float) - a_right
-    found = Assumptions(p, latent_correlation(p, q, float((a_right & b_right).mean())))
-    measured = ["accuracy", "correlation"]
-    grouped, num_groups = kinds != {"video"}, None
-    if grouped:
-        codes = np.asarray(pd.factorize(np.asarray(videos.groups, dtype=object))[0])
-        sizes = np.bincount(codes)
-        num_groups = len(sizes)
-        if num_groups > 1 and sizes.max() > 1:
-            spread, size = _spread(differences, codes), float(len(sizes) / (1 / sizes).sum())
-            found = replace(found, spread=spread, videos_per_group=size)
-            measured += ["spread", "videos_per_group"]
-    of_seeds = differences.mean(axis=1)
-    if len(of_seeds) > 1 and (deviation := float(of_seeds.std(ddof=1))) > 0:
-        found = replace(found, seed_spread=deviation)
-        measured.append("seed_spread")
-    available = Available(a_right.shape[1], num_groups, len(pairs), grouped)
-    return replace(found, measured=tuple(measured)), available
-
-
-def _spread(differences: NDArray[np.float64], codes: NDArray[np.int_]) -> float:
-    """Standard deviation of the true difference between groups, from differences `(runs, N)`; at least 0.
-
-    The variance of the group means less what their videos bring, averaged over runs.
-    """
-    sizes = np.bincount(codes)
-    found = []
-    for row in differences:
-        means = group_means(row, codes)
-        within = ((row - means[codes]) ** 2).sum() / max(1, len(row) - len(sizes))
-        found.append(means.var(ddof=1) - within * (1 / sizes).mean())
-    return math.sqrt(max(0.0, float(np.mean(found))))
-
-
-def _setting(done: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The complete runs that differ from the named one in nothing but the seed."""
-    found = next((done[done[c] == name] for c in ("run_id", "label") if c in done and (done[c] == name).any()), None)
-    if found is None:
-        raise BenchError(f"there is no complete run or method {name!r}; python -m bench status --runs lists them")
-    columns = [c for c in SETTING if c in done]
-    numbers = done.groupby(columns, dropna=False, sort=False).ngroup()
-    settings = numbers[found.index].drop_duplicates()
-    if len(settings) > 1:
-        ids = ", ".join(done.loc[settings.index[:3], "run_id"])
-        raise BenchError(f"{name!r} has runs of {len(settings)} settings; name one by a run id, such as {ids}")
-    own: pd.DataFrame = done[numbers == settings.iloc[0]]
-    return own.drop_duplicates("seed")
-
-
-def _pairs(a: pd.DataFrame, b: pd.DataFrame, first: str, second: str) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
-    """Runs of both with the same seed; the one run of a method that draws nothing goes with every seed of the other."""
-    if set(a["run_id"]) & set(b["run_id"]):
-        raise BenchError(f"{first} and {second} are runs of the same setting; name two that differ")
-    ours, theirs = ({run["seed"]: run for run in part.to_dict("records")} for part in (a, b))
-    if len(theirs) == 1 and not b["needs_train"].iloc[0]:
-        theirs = dict.fromkeys(ours, next(iter(theirs.values())))
-    elif len(ours) == 1 and not a["needs_train"].iloc[0]:
-        ours = dict.fromkeys(theirs, next(iter(ours.values())))
-    seeds = [seed for seed in ours if seed in theirs]
-    if not seeds:
-        raise BenchError(f"{first} and {second} have no seed in common; run both with the same --seeds")
-    return [(ours[seed], theirs[seed]) for seed in seeds]

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -27,6 +28,20 @@ PACKAGES = (
     "av",
     "safetensors",
     "optuna",
+)
+# What the bytes of a table or a plot depend on.
+RENDERING = (
+    "jinja2",
+    "MarkupSafe",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+    "seaborn",
+    "statsmodels",
 )
 
 
@@ -50,9 +65,9 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str | None]:
-    """The installed versions of the libraries that a number can depend on; imports none of them."""
-    return {name: _version(name) for name in PACKAGES}
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
+    """The installed versions of libraries, those that a number can depend on unless told; imports none of them."""
+    return {name: _version(name) for name in packages}
 
 
 def source_digest() -> str:

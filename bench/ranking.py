@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.contracts import BenchError
-from bench.stats import LEVEL, PairedTest
+from bench.stats import ALPHA, LEVEL, PairedTest
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -75,16 +75,18 @@ def critical_difference(scores: ArrayLike) -> Ranking:
 def wilcoxon(a: ArrayLike, b: ArrayLike) -> PairedTest:
     """Exact signed-rank test over data sets: does `a` beat `b` on data sets like these?
 
-    Data sets without difference are left out of the test, and `test` says how many; equal differences share their mean
-    rank, and p is exact with them too, from the distribution over all 2^n signs.
+    The statistic counts means of pairs of differences (Walsh averages, each difference with itself too); that of a true null is
+    the sum of ranks 1 to D with random signs. A mean of exactly 0, from differences that are 0 or cancel, speaks for the null on
+    either side: p is the largest that breaking such ties in any way could give, and the usual one where there are none.
 
     Args:
         a: `(D,)` one score a data set.
         b: the same of the other method, in the same order.
 
     Returns:
-        `difference` is the Hodges-Lehmann estimate, the median of the means of all pairs of differences, with the exact
-        interval of that test (at least 95 %; NaN below 6 data sets). `num_groups` is D.
+        `difference` is the Hodges-Lehmann estimate, the median of the Walsh averages, with the interval that inverts this very
+        test (at least 95 %): it leaves out 0 just where p < .05. NaN bounds below 6 data sets, and where nearly all differences
+        are the same, so that it would have no width. `num_groups` is D.
 
     Raises:
         BenchError: no data sets, lengths that differ, or a score that is missing or not finite.
@@ -97,42 +99,32 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> PairedTest:
         raise BenchError(
             f"{(~np.isfinite(differences)).sum()} data sets lack a score; compare on those that both methods have"
         )
-    some = differences[differences != 0]
-    num, left_out = len(differences), len(differences) - len(some)
-    upper = np.triu_indices(num)
-    walsh = np.sort((differences[:, None] + differences[None, :])[upper] / 2)
-    below = np.cumsum(_distribution(np.arange(1, num + 1))) <= (1 - LEVEL) / 2
-    rank = int(below.sum())
+    num, equal = len(differences), int((differences == 0).sum())
+    pairs = np.round((differences[:, None] + differences[None, :])[np.triu_indices(num)], DECIMALS)
+    walsh = np.sort(pairs) / 2
+    tails = np.minimum(1.0, 2 * _lower_tails(num))  # two-sided p where the lesser side has 0, 1, ... of the means
+    lesser = min((walsh <= 0).sum(), (walsh >= 0).sum())
+    rank = int((tails < ALPHA).sum())  # so many means on a side still reject
     low, high = (float(walsh[rank - 1]), float(walsh[-rank])) if rank else (math.nan, math.nan)
     name = f"exact signed-rank over {num} data set{'s' * (num > 1)}"
-    if left_out:
-        name += f", {left_out} of them without difference left out"
-    if len(some) < FEWEST:
-        name += f", and {len(some)} are too few for p < .05" if left_out else ", too few for p < .05"
-    return PairedTest(float(np.median(walsh)), low, high, _signed_rank_p(some), num, name)
+    if equal:
+        name += f", {equal} of them without difference"
+    if tails[equal * (equal + 1) // 2] >= ALPHA:
+        name += ", too few for p < .05"
+    if low == high:
+        low, high, name = math.nan, math.nan, f"{name}, so many with the same difference that there is no interval"
+    return PairedTest(float(np.median(walsh)), low, high, float(tails[lesser]), num, name)
 
 
-def _signed_rank_p(differences: NDArray[np.float64]) -> float:
-    """Two-sided p of the sum of the ranks of positive differences, none of them 0."""
-    from scipy import stats
-
-    if not len(differences):
-        return 1.0
-    doubled = np.rint(2 * stats.rankdata(np.abs(differences))).astype(int)  # whole numbers, mean ranks too
-    chances, total = _distribution(doubled), int(doubled[differences > 0].sum())
-    tail = min(chances[: total + 1].sum(), chances[total:].sum())
-    return min(1.0, 2 * float(tail))
-
-
-def _distribution(ranks: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Chance of each sum 0, 1, ... of the `ranks` that fall on heads, one fair coin each."""
+def _lower_tails(num: int) -> NDArray[np.float64]:
+    """Chance of at most 0, 1, ... as the sum of those of the ranks 1 to `num` that fall on heads, one fair coin each."""
     chances = np.ones(1)
-    for rank in ranks:
-        wider = np.zeros(len(chances) + int(rank))
+    for rank in range(1, num + 1):
+        wider = np.zeros(len(chances) + rank)
         wider[: len(chances)] = chances
-        wider[int(rank) :] += chances
+        wider[rank:] += chances
         chances = wider / 2
-    return chances
+    return np.cumsum(chances)
 
 
 @lru_cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench import stats, store
+from bench._folders import RESCORE, Lists, read, scores_of
 from bench.contracts import BenchError
 
 ROWS = 5  # predictions shown
@@ -23,6 +25,7 @@ COST = (
     "fit_seconds",
     "predict_ms",
     "peak_memory_mb",
+    "start_memory_mb",
     "gflops",
     "num_trainable",
     "num_parameters",
@@ -67,60 +70,37 @@ def raw(home: Path, run_id: str) -> dict[str, Any]:
 
 def scores(home: Path, run_id: str) -> dict[str, float]:
     """Metric -> value as stored, to the last digit. Raises BenchError where the file cannot be read."""
-    return {row["metric"]: float(row["value"]) for row in _scores_file(home, run_id)}
+    return scored(home, run_id)[0]
 
 
 def metrics_version(home: Path, run_id: str) -> int | None:
     """The version of the metrics that a run was scored by; None where it was scored before they had one."""
-    rows = _scores_file(home, run_id)
-    return int(rows[0]["metrics_version"]) if rows[0].get("metrics_version") else None
+    return scored(home, run_id)[1]
 
 
-def _scores_file(home: Path, run_id: str) -> list[dict[str, str]]:
+def scored(home: Path, run_id: str) -> tuple[dict[str, float], int | None, int]:
+    """Scores, version of the metrics and number of videos as scores.csv has them. Raises BenchError where it cannot be read."""
     path = store.run_folder(home, run_id) / "scores.csv"
     try:
-        rows = list(csv.DictReader(path.read_text().splitlines()))
-        if not rows:
-            raise ValueError("no scores in it")
-        for row in rows:
-            float(row["value"]), int(row.get("metrics_version") or 0), row["metric"]
+        return scores_of(path.read_text())
+    except FileNotFoundError as error:
+        raise BenchError(f"{path} is missing; {RESCORE.format(run_id)}") from error
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise BenchError(
-            f"{path} cannot be read ({error}); python -m bench rescore {run_id} writes it again"
-        ) from error
-    return rows
-
-
-def predictions(home: Path, run_id: str) -> store.Predictions:
-    """The predictions of a complete run, whole.
-
-    Raises:
-        BenchError: they are damaged, or not as many as the run's marker says.
-    """
-    folder = store.run_folder(home, run_id)
-    try:
-        found = store.read_predictions(home, run_id)
-        counts = {len(x) for x in (found.logits, found.labels, found.video_ids, found.groups)}
-        told = (folder / store.COMPLETE).read_text().split()
-    except BenchError:
-        raise
-    except Exception as error:  # a damaged archive raises whatever its readers stumble over
-        raise BenchError(f"{folder / 'predictions.npz'} is damaged ({type(error).__name__}: {error})") from error
-    if len(counts) > 1 or (told and told[0] != str(len(found.labels))):
-        raise BenchError(
-            f"{folder / 'predictions.npz'} is damaged: {' and '.join(map(str, sorted(counts)))} videos, {' '.join(told)} were written"
-        )
-    return found
+        raise BenchError(f"{path} cannot be read ({error}); {RESCORE.format(run_id)}") from error
 
 
 # --- show ------------------------------------------------------------------------------------------------------------
 
 
 def told(home: Path, run_id: str) -> Iterator[str]:
-    """A run, line by line: what was run, the scores with intervals, the predictions, how it came about, or why it failed."""
+    """A run, line by line: what was run, the scores with intervals, the predictions, how it came about, or why it failed.
+
+    Its status is the one that the tables give it, read from the folder now.
+    """
     record = store.read_record(home, run_id)
     columns, came, folder = record["columns"], record.get("provenance", {}), store.run_folder(home, run_id)
-    status = record.get("status", "complete")
+    row = read(home, run_id, Lists())
+    status, reason = (row.status, row.reason) if row is not None else ("removed", "its folder has gone")
     yield f"run {run_id}: {status}"
     shots = "" if columns.get("shots") is None else f" K={columns['shots']}"
     yield f"  {columns.get('label', '')} on {columns.get('backbone', '')}, {columns.get('dataset', '')}, " + (
@@ -128,9 +108,9 @@ def told(home: Path, run_id: str) -> Iterator[str]:
     )
     if status != "complete":
         yield ""
-        yield f"why: {record.get('reason') or 'no reason was recorded'}"
+        yield f"why: {reason or 'no reason was recorded'}"
         yield from (f"  {line}" for line in str(record.get("traceback", "")).rstrip().splitlines())
-    else:
+    if status in ("complete", "damaged"):
         yield from _told_numbers(home, run_id, columns)
     yield from _section("spec", record.get("spec", {}))
     yield from _section("config (whole)", dict(map(tuple, record.get("identity", {}).get("config", []))))
@@ -148,35 +128,43 @@ def told(home: Path, run_id: str) -> Iterator[str]:
     yield from _section("libraries", came.get("versions", {}))
     if "command" in came:
         yield ""
-        yield f"command: {' '.join(map(str, came['command']))}"
+        yield f"command: {pasteable(came['command'])}"
     yield f"folder:  {folder}"
-    log = log_folder(home, run_id)
-    yield f"log:     {log or 'none is left under ' + str(home / 'jobs')}"
+    yield log_line(home, run_id)
+
+
+def pasteable(words: Sequence[str]) -> str:
+    """The words that a program was started with as a line for a shell; `python -m bench` in whichever way that was started."""
+    first, *rest = map(str, words)
+    if Path(first).name == "kpbench" or Path(first).parts[-2:] == ("bench", "__main__.py"):
+        return shlex.join(["python", "-m", "bench", *rest])
+    return shlex.join(["python", first, *rest] if first.endswith(".py") else [first, *rest])
 
 
 def _told_numbers(home: Path, run_id: str, columns: Mapping[str, Any]) -> Iterator[str]:
+    found, problem = None, ""
     try:
-        version = metrics_version(home, run_id)
-        values = scores(home, run_id)
+        found = store.read_predictions(home, run_id)
     except BenchError as error:
-        yield f"scores: {error}"
-        version, values = None, {}
-    try:
-        found = predictions(home, run_id)
-    except BenchError as error:
-        found = None
         problem = str(error)
     yield ""
-    yield f"scores (metrics version {version or 'not recorded'})"
+    values: dict[str, float] = {}
+    try:
+        values, version, _ = scored(home, run_id)
+        yield f"scores (metrics version {version or 'not recorded'})"
+    except BenchError as error:
+        yield f"scores: {error}"
     units = _per_video(found) if found is not None else {}
     width = max((len(name) for name in values), default=0)
     for name, value in values.items():
-        interval = ""
+        shown = f"{value:.4f}"
         if name in units:
             each, of = units[name]
-            found_interval = stats.over_groups(each, of, str(columns.get("group_kind") or "group"))
-            interval = f"  {found_interval.mean:.4f} [{found_interval.low:.4f}, {found_interval.high:.4f}] {found_interval.over}"
-        yield f"  {name:{width}}  {value:.4f}{interval}"
+            over = stats.over_groups(each, of, str(columns.get("group_kind") or "group"))
+            # Groups of different size: the interval is around their plain mean, which is another number than the score.
+            around = "" if f"{over.mean:.4f}" == shown else f" around {over.mean:.4f}"
+            shown += f"  [{over.low:.4f}, {over.high:.4f}]{around} over {over.over}"
+        yield f"  {name:{width}}  {shown}"
     yield ""
     if found is None:
         yield f"predictions: {problem}"
@@ -219,14 +207,21 @@ def _section(title: str, values: Mapping[Any, Any]) -> Iterator[str]:
     width = max(len(str(key)) for key in values)
     for key, value in values.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = "not set" if value is None else text
         yield f"  {key!s:{width}}  {text}"
 
 
-def log_folder(home: Path, run_id: str) -> Path | None:
-    """The workers' logs of the last launch that did this run; None where they are gone or it ran in the caller's process."""
+def log_line(home: Path, run_id: str) -> str:
+    """Where the log of the worker that did this run lies, or those of all workers of its launch, or that there is none."""
     for job in sorted((home / "jobs").glob("*"), reverse=True):
         for done in (job / "done").glob("runs-*.json"):
-            if run_id in done.read_text(errors="replace"):
-                logs = job / "submitit"
-                return logs if logs.is_dir() else job
-    return None
+            text = done.read_text(errors="replace")
+            if run_id not in text:
+                continue
+            own = re.search(r'"log": "([^"/]+)"', text)
+            if own and (job / "submitit" / own[1]).is_file():
+                return f"log of its worker: {job / 'submitit' / own[1]}"
+            if (job / "submitit").is_dir():
+                return f"logs of all workers of its launch: {job / 'submitit'}"
+            return f"log: none, it was done in the process that launched it; its launch: {job}"
+    return f"log: none is left under {home / 'jobs'}"

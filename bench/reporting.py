@@ -5,17 +5,20 @@ The folder is replaced whole (see `_swap`): whenever a rendering is killed, the 
 
 from __future__ import annotations
 
+import json
+import platform
 import traceback
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import index, plugins, store
 from bench._files import write_atomic
+from bench._folders import kind_of_damage
 from bench._page import index_html
 from bench._swap import replaced
 from bench.contracts import Artifact, BenchError, digest
-from bench.provenance import source_digest
+from bench.provenance import RENDERING, source_digest, versions
 
 KINDS: Mapping[str, tuple[str, ...] | None] = {
     "tables": (".md", ".csv", ".tex", ".html"),
@@ -27,18 +30,35 @@ STAMP, PAGE = ".rendered", "index.html"
 
 @dataclass(frozen=True)
 class Rendered:
-    """A report: its folder, the names of its files but for the page, and plug-in -> why it has none.
+    """A report: its folder, the names of its files but for the page, plug-in -> why it has none, and damaged run -> why.
 
-    A reason is the last lines of a traceback: the error and where in the plug-in it was raised.
+    An error's reason is the last lines of a traceback: the error and where in the plug-in it was raised.
     """
 
     folder: Path
     files: tuple[str, ...]
     errors: Mapping[str, str]
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def page(self) -> Path:
         return self.folder / PAGE
+
+    def damage(self) -> Iterator[str]:
+        """A line about each kind of damage: how many runs have it, the first of them, what to do."""
+        kinds: dict[str, list[str]] = {}
+        for run_id, reason in self.damaged.items():
+            kinds.setdefault(kind_of_damage(reason), []).append(run_id)
+        for kind, runs in sorted(kinds.items()):
+            told = ", ".join(runs[:MOST_TOLD]) + (f" and {len(runs) - MOST_TOLD} more" if len(runs) > MOST_TOLD else "")
+            remedy = "python -m bench rescore writes it again"
+            if not kind.startswith("scores.csv"):
+                remedy = f"delete {'its folder' if len(runs) == 1 else 'their folders'} and start the same sweep again"
+            num = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+            yield f"{num}: {kind} ({told}); {remedy}; python -m bench status names each"
+
+
+MOST_TOLD = 3  # damaged runs of one kind
 
 
 def write(home: Path, kind: str = "all") -> Rendered:
@@ -50,39 +70,56 @@ def write(home: Path, kind: str = "all") -> Rendered:
         kind: "all"; "tables" or "plots" renders those anew and takes the other files over from the report that is there.
 
     Raises:
-        BenchError: an unknown kind, a run folder of another schema, or a disk without symbolic links.
+        BenchError: an unknown kind, a run folder of another schema, or a disk that takes no symbolic links or nothing more.
     """
     if kind not in KINDS:
         raise BenchError(f"unknown kind {kind!r}; it is one of {', '.join(KINDS)}")
-    stamp, report = _stamp(home), home / "report"
+    stamp, report = _stamp(home), home / "report"  # before a run is read: one that ends meanwhile is not in this report
     results, suffixes = store.Results(home), KINDS[kind]
     artifacts, errors = _artifacts(results, suffixes)
     if suffixes is not None:
         artifacts = _with_old(artifacts, report, suffixes)
-    with replaced(report) as folder:
-        _write_all(folder, artifacts, errors)
+    with replaced(report) as new:
+        _write_all(new.write, artifacts, errors)
         # What may be mended without a trace in the folders of runs is rendered again each time.
-        sure = not errors and not plugins.outside("results") and not (results.runs["status"] == "damaged").any()
+        damaged = _damaged(results)
+        sure = not errors and not plugins.outside("results") and not damaged
         if kind == "all" and sure:
-            write_atomic(folder / STAMP, stamp)
-    return Rendered(report, tuple(a.name for a in artifacts), errors)
+            new.write(STAMP, json.dumps({"of": stamp, "files": new.sizes}))
+    return Rendered(report, tuple(a.name for a in artifacts), errors, damaged)
+
+
+def _damaged(results: store.Results) -> dict[str, str]:
+    runs = results.runs
+    told = zip(runs["run_id"], runs["status"], runs["reason"], strict=True)
+    return {run_id: reason for run_id, status, reason in told if status == "damaged"}
 
 
 def write_into(home: Path, folder: Path) -> Rendered:
     """The same report into a plain folder, which holds nothing else; files there are replaced one by one."""
     artifacts, errors = _artifacts(store.Results(home))
-    _write_all(folder, artifacts, errors)
+    _write_all(lambda name, content: write_atomic(folder / name, content), artifacts, errors)
     return Rendered(folder, tuple(a.name for a in artifacts), errors)
 
 
 def refresh(home: Path) -> Rendered:
     """The report of the runs as they are: rendered again unless it is up to date."""
     report = home / "report"
-    stamp = report / STAMP
-    if report.is_symlink() and (report / PAGE).is_file() and stamp.is_file() and stamp.read_text() == _stamp(home):
-        names = sorted(p.name for p in report.iterdir() if p.name not in (PAGE, STAMP))
-        return Rendered(report, tuple(names), {})
-    return write(home)
+    files = _files_of(report, _stamp(home))
+    if files is None:
+        return write(home)
+    return Rendered(report, tuple(sorted(name for name in files if name != PAGE)), {})
+
+
+def _files_of(report: Path, stamp: str) -> dict[str, int] | None:
+    """Name -> size of what was written into a report that has this stamp; None for another, or where a file is not as it was written."""
+    try:
+        told = json.loads((report / STAMP).read_text())
+        files: dict[str, int] = told["files"]
+        there = all((report / name).stat().st_size == size for name, size in files.items())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return files if report.is_symlink() and told["of"] == stamp and PAGE in files and there else None
 
 
 def text(home: Path, table: str, manifest: str) -> str:
@@ -141,13 +178,13 @@ def _with_old(artifacts: list[Artifact], report: Path, suffixes: tuple[str, ...]
     return mixed + [Artifact(name, old[name]) for name in sorted(old)]
 
 
-def _write_all(folder: Path, artifacts: list[Artifact], errors: Mapping[str, str]) -> None:
+def _write_all(write: Callable[[str, str | bytes], None], artifacts: list[Artifact], errors: Mapping[str, str]) -> None:
     for artifact in artifacts:
-        write_atomic(folder / artifact.name, artifact.content)
-    write_atomic(folder / PAGE, index_html(artifacts, errors))
+        write(artifact.name, artifact.content)
+    write(PAGE, index_html(artifacts, errors))
 
 
 def _stamp(home: Path) -> str:
-    """A digest of which runs there are, when each was finished and scored, and of the code; opens no run folder's files."""
-    runs = [[run_id, s.marker, s.marker_ns, s.scores_ns] for run_id, s in index.scan(home).items()]
-    return digest([runs, source_digest()])
+    """A digest of which runs there are, when each was finished and scored, of the code and the libraries; opens no run's files."""
+    runs = [[run_id, s.marker, s.files] for run_id, s in index.scan(home).items()]
+    return digest([runs, source_digest(), platform.python_version(), versions(RENDERING)])

@@ -5,94 +5,72 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench import records, rescoring, runner, store
+from bench import plugins, records, store
 from bench.contracts import BenchError
 from bench.planning import Progress, columns, resolve, silent
 from bench.provenance import provenance
-from bench.specs import ResolvedRun, from_dict
+from bench.reproduction import Difference, Logits, Reproduction
+from bench.specs import ResolvedRun, RunSpec, from_dict
 
 TOLERANCE = 1e-5  # of the largest absolute logit; float32 sums in another order differ by about 1e-6
-SHARED = ("data", "weights")  # what is downloaded or made once; everything that is computed from it is computed anew
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A fact that was one thing then and is another now."""
-
-    what: str
-    then: Any
-    now: Any
-
-
-@dataclass(frozen=True)
-class Logits:
-    """How far the logits are apart: equal bit for bit, the largest difference as a share of the largest logit, other top-1 answers."""
-
-    identical: bool
-    relative: float
-    num_other_answers: int
-    num_videos: int
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """What doing a run again came to.
-
-    `status` is "identical", "within tolerance", "differs" (same run, other numbers), "another run" (what is here and now has another
-    id), or for a run without a result "same failure" and "other outcome". `identity` and `around` are the differences in what the id
-    is a hash of, and in what it is not.
-    """
-
-    run_id: str
-    new_id: str
-    status: str
-    identity: tuple[Difference, ...]
-    around: tuple[Difference, ...]
-    logits: Logits | None = None
-    why_not: str = ""
-    metrics: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
-    reasons: tuple[str, str] = ("", "")
-
-    @property
-    def holds(self) -> bool:
-        """Whether the stored result stands."""
-        return self.status in ("identical", "within tolerance", "same failure")
-
-
-def scratch_folder(home: Path, run_id: str) -> Path:
-    """The home in which a run is done again."""
-    return home / "reproduce" / run_id
+SHARED = "data"  # what is downloaded or made once; whatever is computed from it, features too, is computed anew
+SAME_SCORE = 1e-9  # relative; one set of predictions scored on another CPU differs by less
 
 
 def reproduce(
-    home: Path, run_id: str, root: str | None = None, tolerance: float = TOLERANCE, progress: Progress = silent
+    home: Path,
+    run_id: str,
+    root: str | None = None,
+    tolerance: float = TOLERANCE,
+    progress: Progress = silent,
+    keep: bool = False,
 ) -> Reproduction:
-    """Do the run of a record again in a fresh home, which stays there, and compare.
+    """Do the run of a record again in a fresh home of its own, and compare.
 
     Args:
         root: where the data set lies here; None is where it lay then.
         tolerance: of the logits, as a share of the largest absolute one that is stored.
+        keep: leave that home, a folder under `home`; otherwise it is removed, unless the stored result does not hold.
 
     Raises:
-        BenchError: no such run, its predictions are damaged, or its data or weights are not here.
+        BenchError: no such run or one that cannot be done again, both before anything heavy is loaded; its data or weights are not here.
     """
     if not 0 <= tolerance < math.inf:
         raise BenchError(f"the tolerance is {tolerance}; it is a share of the largest logit, 0 or more")
-    record = store.read_record(home, run_id)
-    before = records.predictions(home, run_id) if store.is_complete(home, run_id) else None
-    spec = from_dict(record["spec"])
+    record = {**store.read_record(home, run_id), "run_id": run_id}
+    before = store.read_predictions(home, run_id) if store.is_complete(home, run_id) else None
+    spec = _spec(record, store.run_folder(home, run_id))
     if root is not None:
         spec = dataclasses.replace(spec, root=root)
-    scratch = _fresh(home, run_id)
-    resolved = resolve(spec, scratch, progress)
-    reason = ""
+    _at_hand(spec)
+    scratch, stays = _fresh(home, run_id), False
+    try:
+        result = _again(home, record, before, resolve(spec, scratch, progress), scratch, tolerance)
+        stays = keep or not result.holds
+        return dataclasses.replace(result, folder=scratch if stays else None)
+    finally:
+        if not stays:
+            shutil.rmtree(scratch, ignore_errors=True)  # the link in it is removed, not what it leads to
+
+
+def _again(
+    home: Path,
+    record: Mapping[str, Any],
+    before: store.Predictions | None,
+    resolved: ResolvedRun,
+    scratch: Path,
+    tolerance: float,
+) -> Reproduction:
+    from bench import rescoring, runner  # they bring torch, which nobody waits for before there is something to run
+
+    run_id, reason = record["run_id"], ""
     try:
         runner.extract([resolved], scratch)
         runner.execute(resolved, scratch)
@@ -104,28 +82,73 @@ def reproduce(
     result = Reproduction(run_id, resolved.run_id, "", identity, around)
     if before is None or reason:
         was = str(record.get("reason", "")) if before is None else "a result"
-        same = before is None and was == reason and resolved.run_id == run_id
+        places = {str(place): "$BENCH_HOME" for place in (scratch, home)}
+        places |= {str(place): "ROOT" for place in (record["spec"].get("root"), resolved.spec.root) if place}
+        same = before is None and _placeless(was, places) == _placeless(reason, places) and resolved.run_id == run_id
         status = "same failure" if same else "other outcome"
         return dataclasses.replace(result, status=status, reasons=(was, reason or "a result"))
-    after = records.predictions(scratch, resolved.run_id)
+    after = store.read_predictions(scratch, resolved.run_id)
     logits, why_not = compare(before, after)
     old, new = rescoring.score(before), records.scores(scratch, resolved.run_id)
     moved = {m: (old.get(m), new.get(m)) for m in dict.fromkeys([*old, *new])}
+    whose, scored = _stored_scores(home, run_id, old, new)
+    result = dataclasses.replace(result, metrics=moved, scores=whose, scored=scored)
     if resolved.run_id != run_id:
         status = "another run"
     elif logits is None or logits.relative > tolerance:
         status = "differs"
     else:
         status = "identical" if logits.identical else "within tolerance"
-    return dataclasses.replace(result, status=status, logits=logits, why_not=why_not, metrics=moved)
+    return dataclasses.replace(result, status=status, logits=logits, why_not=why_not)
 
 
-def clean_up(home: Path, run_id: str) -> None:
-    """Remove the home in which a run was done again; links in it are removed, not what they lead to."""
-    shutil.rmtree(scratch_folder(home, run_id), ignore_errors=True)
-    parent = scratch_folder(home, run_id).parent
-    if parent.is_dir() and not any(parent.iterdir()):
-        parent.rmdir()
+def _spec(record: Mapping[str, Any], folder: Path) -> RunSpec:
+    """What was asked for. Raises BenchError where the record does not tell it."""
+    for part in ("spec", "columns"):
+        if part not in record:
+            raise BenchError(
+                f"the record in {folder} has no {part}, so the run cannot be done again; start its sweep again"
+            )
+    return from_dict(record["spec"])
+
+
+def _at_hand(spec: RunSpec) -> None:
+    """Names that nobody knows any more and weights that are missing are found out before the data set is made."""
+    plugins.find("datasets", spec.dataset)
+    family = plugins.find("adapters", spec.backbone)
+    if hasattr(family, "at_hand"):
+        family.at_hand(spec.backbone)
+    if spec.method not in plugins.names("methods"):  # importing one brings torch
+        raise plugins.unknown("method", spec.method, plugins.names("methods"))
+
+
+def _placeless(reason: str, places: Mapping[str, str]) -> str:
+    """A reason with other words for places, the longest first: where a run lay is no part of why it failed."""
+    for place in sorted(places, key=len, reverse=True):
+        reason = reason.replace(place, places[place])
+    return reason
+
+
+def _stored_scores(
+    home: Path, run_id: str, old: Mapping[str, float], new: Mapping[str, float]
+) -> tuple[str, dict[str, tuple[float | None, float | None]]]:
+    """Whose scores are in the run's scores.csv, and those that differ from the `new` ones where they are nobody's."""
+    from bench import metrics, rescoring
+
+    try:
+        stored, version, _ = records.scored(home, run_id)
+    except BenchError:
+        return "unreadable", {}
+
+    def unlike(scores: Mapping[str, float]) -> dict[str, tuple[float | None, float | None]]:
+        pairs = {m: (stored.get(m), scores.get(m)) for m in dict.fromkeys([*stored, *scores])}
+        return {m: pair for m, pair in pairs.items() if not rescoring.same(*pair, SAME_SCORE)}
+
+    if not unlike(old):
+        return "of its predictions", {}
+    if not unlike(new):
+        return "of the new predictions", {}
+    return "differ" if version == metrics.VERSION else "another metrics version", unlike(new)
 
 
 def compare(before: store.Predictions, after: store.Predictions) -> tuple[Logits | None, str]:
@@ -139,9 +162,11 @@ def compare(before: store.Predictions, after: store.Predictions) -> tuple[Logits
                 f"the {what.replace('_', ' ')} differ: {len(a)} then, {len(b)} now, {other} only in one of them",
             )
     old, new = before.logits, after.logits
+    if old.shape != new.shape:
+        return None, f"the logits are {old.shape} then, {new.shape} now"
     finite = np.isfinite(old)
-    if old.shape != new.shape or not np.array_equal(finite, np.isfinite(new)):
-        return None, "the label spaces of the videos differ"
+    if not np.array_equal(np.where(finite, 0, old), np.where(np.isfinite(new), 0, new), equal_nan=True):
+        return None, "other logits are infinite or NaN; -inf are the classes outside of a video's label space"
     apart = float(np.abs(old[finite].astype(float) - new[finite]).max(initial=0.0))
     largest = float(np.abs(old[finite]).max(initial=0.0))
     relative = 0.0 if apart == 0 else apart / largest if largest else math.inf
@@ -150,14 +175,10 @@ def compare(before: store.Predictions, after: store.Predictions) -> tuple[Logits
 
 
 def _fresh(home: Path, run_id: str) -> Path:
-    """An empty home, but for links to what is shared."""
-    scratch = scratch_folder(home, run_id)
-    if scratch.exists():
-        shutil.rmtree(scratch)
-    scratch.mkdir(parents=True)
-    for name in SHARED:
-        (home / name).mkdir(exist_ok=True)
-        (scratch / name).symlink_to(home / name, target_is_directory=True)
+    """An empty home that nobody else uses, but for a link to the data that is shared."""
+    scratch = Path(tempfile.mkdtemp(prefix=f"reproduce-{run_id}-", dir=home))
+    if (home / SHARED).is_dir():
+        (scratch / SHARED).symlink_to(home / SHARED, target_is_directory=True)
     return scratch
 
 
@@ -212,60 +233,3 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Diffe
     """What both know and tell differently; what one of them does not know is no difference."""
     known = [k for k in then if k in now and then[k] not in (None, []) and now[k] not in (None, [])]
     return tuple(Difference(k, then[k], now[k]) for k in known if _plain(then[k]) != _plain(now[k]))
-
-
-def told(result: Reproduction, record: Mapping[str, Any], tolerance: float) -> list[str]:
-    """The outcome in lines for people."""
-    lines = [f"run {result.run_id}: {_VERDICTS[result.status].format(tolerance=tolerance)}"]
-    if result.new_id != result.run_id:
-        lines.append(f"run id: now {result.new_id}, for these differ:")
-        lines += [f"  {_line(d)}" for d in result.identity] or ["  nothing that the stored record tells"]
-    if result.reasons != ("", ""):
-        lines += [f"then: {result.reasons[0]}", f"now:  {result.reasons[1]}"]
-    if result.why_not:
-        lines.append(f"predictions: cannot be compared: {result.why_not}")
-    if result.logits is not None:
-        same = (
-            "equal bit for bit"
-            if result.logits.identical
-            else f"apart by up to {result.logits.relative:.2g} of the largest logit"
-        )
-        lines.append(
-            f"predictions: {same}; {result.logits.num_other_answers} of {result.logits.num_videos} top-1 answers differ"
-        )
-    for name, (old, new) in result.metrics.items():
-        lines.append(f"  {name}: {_number(old)} -> {_number(new)}" + ("" if old == new else "  (differs)"))
-    if result.around:
-        lines.append(
-            "other than then, and a possible reason:" if not _is_equal(result) else "other than then, without effect:"
-        )
-        lines += [f"  {_line(d)}" for d in result.around]
-    elif not _is_equal(result):
-        lines.append("libraries, machine, GPU and commit are what they were then, as far as the record tells")
-    if (record.get("provenance") or {}).get("git_dirty"):
-        lines.append("  the code had changes that were not committed then, so the commit does not tell all of it")
-    if provenance()["git_dirty"]:
-        lines.append("  the code has changes that are not committed now")
-    return lines
-
-
-_VERDICTS = {
-    "identical": "reproduced, bit for bit",
-    "within tolerance": "reproduced within the tolerance of {tolerance:g} of the largest logit",
-    "differs": "NOT reproduced: the same run gives other numbers, further apart than {tolerance:g} of the largest logit",
-    "another run": "NOT reproduced: the same spec is another run here and now",
-    "same failure": "it fails again, for the same reason",
-    "other outcome": "NOT reproduced: another outcome",
-}
-
-
-def _is_equal(result: Reproduction) -> bool:
-    return result.status in ("identical", "same failure")
-
-
-def _line(difference: Difference) -> str:
-    return f"{difference.what}: {difference.then} -> {difference.now}"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6f}"

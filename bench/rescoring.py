@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import math
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import index, metrics, records, store
+from bench._processes import cores, leave_with_parent
 from bench.contracts import BenchError
 
 MANY = 400  # runs that are worth processes of their own
@@ -67,7 +67,7 @@ def rescore(
     for run_id in run_ids or ():
         if not store.is_complete(home, run_id):
             raise BenchError(f"run {run_id} is not complete under {home}, so it has no predictions to score")
-    count = workers or ((os.cpu_count() or 1) if len(ids) >= MANY else 1)
+    count = workers or (cores() if len(ids) >= MANY else 1)
     one = functools.partial(_rescore_one, home, dry_run)
     outcomes: list[_One] = []
     if count == 1:
@@ -76,7 +76,8 @@ def rescore(
             progress(done, len(ids))
     else:
         # Started afresh, not forked: a fork beside another library's threads may hang.
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(count, spawn, initializer=leave_with_parent) as pool:
             for done, outcome in enumerate(pool.map(one, ids, chunksize=32), start=1):
                 outcomes.append(outcome)
                 progress(done, len(ids))
@@ -98,17 +99,18 @@ class _One:
 
 def _rescore_one(home: Path, dry_run: bool, run_id: str) -> _One:
     try:
-        found = records.predictions(home, run_id)
+        store.read_record(home, run_id)
+        found = store.read_predictions(home, run_id)
         new = score(found)
     except BenchError as error:
         return _One(run_id, problem=str(error))
     try:
-        old, version = records.scores(home, run_id), records.metrics_version(home, run_id)
+        old, version, num = records.scored(home, run_id)
     except BenchError:
-        old, version = {}, None  # what is damaged is written again
+        old, version, num = {}, None, 0  # what is damaged is written again
     changes = [Change(run_id, m, old.get(m), new.get(m)) for m in dict.fromkeys([*old, *new])]
-    moved = tuple(c for c in changes if not _same(c.old, c.new))
-    stale = bool(moved) or version != metrics.VERSION
+    moved = tuple(c for c in changes if not same(c.old, c.new))
+    stale = bool(moved) or version != metrics.VERSION or num != len(found.labels)
     if stale and not dry_run:
         store.write_scores(home, run_id, new)
     return _One(run_id, moved, stale)
@@ -120,7 +122,8 @@ def score(found: store.Predictions) -> dict[str, float]:
     return metrics.compute(found.logits, found.labels, *parts)
 
 
-def _same(old: float | None, new: float | None) -> bool:
+def same(old: float | None, new: float | None, relative: float = 0.0) -> bool:
+    """Whether two scores are one, up to a share of the larger; None is one that there is not."""
     if old is None or new is None:
         return old is new
-    return old == new or (math.isnan(old) and math.isnan(new))
+    return math.isclose(old, new, rel_tol=relative) or (math.isnan(old) and math.isnan(new))

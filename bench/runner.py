@@ -15,6 +15,7 @@ import torch
 
 from bench import metrics, plugins, protocols, records, store
 from bench._files import bench_home
+from bench._processes import cores
 from bench.contracts import (
     KNOWLEDGE,
     TRAIN,
@@ -29,7 +30,7 @@ from bench.contracts import (
     make_config,
 )
 from bench.cost import Meter
-from bench.decoding import cores, decode_workers
+from bench.decoding import decode_workers
 from bench.forward import Encoder, device_of
 from bench.frozen import parameter_hash
 from bench.planning import classes as classes_of
@@ -166,6 +167,7 @@ def _fit_and_predict(
         "fit_seconds": meter.seconds["fit"],
         "predict_ms": 1000 * meter.seconds["predict"] / len(kept),
         "peak_memory_mb": meter.peak_mb,
+        "start_memory_mb": meter.start_mb,
         "hardware": meter.hardware,
     }
     return predictions, facts, features.computed_with(manifest, used)

@@ -1,6 +1,8 @@
 """How sure a number is: intervals and paired tests, each of which says in words what it is over.
 
-Every interval covers 95 %. Shape legend: N videos, G groups (subjects, source videos).
+Every interval covers 95 %. Values that are all the same leave no spread to measure: they have no interval, and differences that
+are all the same have the p value of the exact sign-flip test (docs/statistics.md). Shape legend: N videos, G groups (subjects,
+source videos).
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ SAME = 1e-12  # accuracies that differ by less are the same number, seen through
 class Interval:
     """A mean with its 95 % interval, in the unit of the values.
 
-    `low` and `high` are NaN where one value allows no interval. `num` counts what it is over (seeds, groups); `over`
-    says in words what other outcomes the interval speaks of.
+    `low` and `high` are NaN where one value, or several that are all the same, allow no interval. `num` counts what it is
+    over (seeds, groups); `over` says in words what other outcomes the interval speaks of.
     """
 
     mean: float
@@ -47,7 +49,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """`a - b` on the same videos, in [-1, 1], with 95 % interval and two-sided p value; NaN where not testable."""
+    """`a - b` on the same videos, in [-1, 1], with 95 % interval and two-sided p value.
+
+    All three are NaN where nothing can be tested; the interval alone where the differences are all the same.
+    """
 
     difference: float
     low: float
@@ -57,21 +62,17 @@ class PairedTest:
     test: str
 
 
-def over_seeds(values: Sequence[float], other: str = "other draws of shots and initialisation") -> Interval:
-    """t-interval over one value a seed; `other` names what differs between seeds.
+def over_seeds(
+    values: Sequence[float], other: str = "other draws of shots and initialisation", kind: str = "seed"
+) -> Interval:
+    """t-interval over one value a seed; `other` names what differs between seeds, `kind` what a seed is of, in the singular.
 
-    One seed gives NaN bounds and says so. Seeds that agree exactly give an interval of no width, and `over` says that
-    this is no certainty.
+    One seed, or seeds that agree exactly, give NaN bounds, and `over` says so.
 
     Raises:
         BenchError: no values, or values that are not finite.
     """
-    array = _finite(values, "values")
-    if len(array) == 1:
-        return Interval(float(array[0]), math.nan, math.nan, 1, "1 seed: no interval")
-    low, high = _t_interval(array)
-    over = f"{len(array)} seeds: {other}{_flat(array)}"
-    return Interval(float(array.mean()), low, high, len(array), over)
+    return _t_interval(_finite(values, "values"), kind, other)
 
 
 def over_groups(correct: ArrayLike, groups: ArrayLike, kind: str = "group") -> Interval:
@@ -83,8 +84,8 @@ def over_groups(correct: ArrayLike, groups: ArrayLike, kind: str = "group") -> I
         kind: what a group is, in the singular ("subject").
 
     Returns:
-        The mean of the G group means, which is the accuracy over videos where groups are equally large. One group gives
-        NaN bounds and says so.
+        The mean of the G group means, which is the accuracy over videos where groups are equally large. One group, or
+        groups that are all the same, give NaN bounds, and `over` says so.
 
     Raises:
         BenchError: no videos, lengths that differ, a video without group, or values that are not finite.
@@ -99,11 +100,7 @@ def over_group_means(means: ArrayLike, kind: str = "group") -> Interval:
         BenchError: no groups, or means that are not finite.
     """
     array = _finite(means, "group means")
-    if len(array) == 1:
-        return Interval(float(array[0]), math.nan, math.nan, 1, f"1 {kind}: no interval over {kind}s")
-    low, high = _t_interval(array)
-    over = f"{len(array)} {kind}s: other {kind}s (t, {_freedom(len(array))}){_flat(array)}"
-    return Interval(float(array.mean()), low, high, len(array), over)
+    return _t_interval(array, kind, f"other {kind}s (t, {_freedom(len(array))})")
 
 
 def over_splits(
@@ -115,7 +112,7 @@ def over_splits(
     """Corrected t-interval over one value a split, where splits share videos and so are no independent draws.
 
     The variance of the mean is s^2 (1/J + num_test / num_train), with J - 1 degrees of freedom (Nadeau and Bengio, 2003,
-    the corrected resampled t). One split gives NaN bounds and says so.
+    the corrected resampled t). One split, or splits that are all the same, give NaN bounds, and `over` says so.
 
     Args:
         values: one a split.
@@ -127,18 +124,14 @@ def over_splits(
         BenchError: no values, values that are not finite, or a side without videos.
     """
     array, inflation = _finite(values, "values"), _overlap(num_train, num_test, len(values))
-    if len(array) == 1:
-        return Interval(float(array[0]), math.nan, math.nan, 1, "1 split: no interval")
-    low, high = _t_interval(array, inflation)
-    over = f"{len(array)} overlapping splits: {other} (Nadeau-Bengio, {_freedom(len(array))}){_flat(array)}"
-    return Interval(float(array.mean()), low, high, len(array), over)
+    return _t_interval(array, "overlapping split", f"{other} (Nadeau-Bengio, {_freedom(len(array))})", inflation)
 
 
 def paired_over_groups(a: ArrayLike, b: ArrayLike, groups: ArrayLike, kind: str = "group") -> PairedTest:
     """Paired t-test on group means of `a - b`, G - 1 degrees of freedom: does `a` beat `b` for other groups too?
 
-    One group cannot be tested: p is NaN. No difference in any group: p is 1. The same difference in every group leaves
-    t without a scale; the exact sign-flip test takes its place there (p = 2 / 2^G).
+    One group cannot be tested: p is NaN. The same difference in every group leaves t without a scale: p is that of the
+    exact sign-flip test, 2 / 2^G, or 1 where it is none, and there is no interval.
 
     Args:
         a: `(N,)` in [0, 1]: right or wrong, or the share of seeds that were right.
@@ -159,46 +152,29 @@ def paired_over_group_means(differences: ArrayLike, kind: str = "group") -> Pair
         BenchError: no groups, or differences that are not finite.
     """
     array = _finite(differences, "differences")
-    num, difference = len(array), float(array.mean())
-    if num == 1:
-        return PairedTest(difference, math.nan, math.nan, math.nan, 1, f"not testable: one {kind}")
-    if np.ptp(array) <= SAME:
-        if abs(difference) <= SAME:
-            return PairedTest(0.0, 0.0, 0.0, 1.0, num, f"no difference in any of {num} {kind}s")
-        name = f"sign flips over {num} {kind}s, all with the same difference"
-        return PairedTest(difference, difference, difference, 2.0 ** (1 - num), num, name)
-    low, high = _t_interval(array)
-    return PairedTest(difference, low, high, _t_p_value(array), num, f"paired t over {num} {kind}s, {_freedom(num)}")
+    return _t_test(array, kind, f"paired t over {len(array)} {kind}s, {_freedom(len(array))}")
 
 
 def paired_over_splits(differences: ArrayLike, num_train: float, num_test: float) -> PairedTest:
     """Corrected resampled t-test on one difference a split, where splits share videos (see `over_splits`).
 
-    One split cannot be tested: p is NaN. The same difference in every split leaves t without a scale: p is 1 where it is
-    none, NaN otherwise. `num_groups` is the number of splits.
+    One split cannot be tested: p is NaN. The same difference in every split: as in `paired_over_groups`. `num_groups` is
+    the number of splits.
 
     Raises:
         BenchError: no differences, differences that are not finite, or a side without videos.
     """
     array = _finite(differences, "differences")
-    num, difference, inflation = len(array), float(array.mean()), _overlap(num_train, num_test, len(array))
-    if num == 1:
-        return PairedTest(difference, math.nan, math.nan, math.nan, 1, "not testable: one split")
-    if np.ptp(array) <= SAME:
-        if abs(difference) <= SAME:
-            return PairedTest(0.0, 0.0, 0.0, 1.0, num, f"no difference in any of {num} splits")
-        name = f"not testable: the same difference in all of {num} splits"
-        return PairedTest(difference, math.nan, math.nan, math.nan, num, name)
-    low, high = _t_interval(array, inflation)
+    num, inflation = len(array), _overlap(num_train, num_test, len(array))
     name = f"Nadeau-Bengio over {num} overlapping splits, {_freedom(num)}"
-    return PairedTest(difference, low, high, _t_p_value(array, inflation), num, name)
+    return _t_test(array, "overlapping split", name, inflation)
 
 
 def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> PairedTest:
     """Exact McNemar test of right or wrong `(N,)`: only for videos that are independent of each other.
 
     The interval is the exact (Clopper-Pearson) one of the share that `a` wins among discordant videos, given their
-    number; it leaves out 0 just where p < .05. `num_groups` is N.
+    number; it leaves out 0 just where p < .05, and there is none without discordant videos. `num_groups` is N.
 
     Raises:
         BenchError: no videos, lengths that differ, or anything but right (1) and wrong (0).
@@ -212,7 +188,7 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> PairedTest:
     num, wins, losses = len(differences), int((differences > 0).sum()), int((differences < 0).sum())
     discordant = wins + losses
     if discordant == 0:
-        return PairedTest(0.0, 0.0, 0.0, 1.0, num, f"no difference in any of {num} videos")
+        return _sign_flips(0.0, num, "video")
     p_value = min(1.0, 2 * float(special.bdtr(min(wins, losses), discordant, 0.5)))
     tail = (1 - LEVEL) / 2  # Clopper and Pearson, 1934, by the beta distribution
     least = float(special.betaincinv(wins, losses + 1, tail)) if wins else 0.0
@@ -244,26 +220,39 @@ def _freedom(num: int) -> str:
     return "1 degree of freedom" if num == 2 else f"{num - 1} degrees of freedom"
 
 
-FLAT = "; all the same here, which is no certainty"  # ends the words of an interval that has no width
-
-
-def _flat(values: NDArray[np.float64]) -> str:
-    return "" if np.ptp(values) > SAME else FLAT
-
-
-def _t_interval(values: NDArray[np.float64], inflation: float = 1.0) -> tuple[float, float]:
-    """95 % t-interval of the mean of at least two values; no width where they are all the same."""
-    mean = float(values.mean())
+def _t_interval(values: NDArray[np.float64], unit: str, other: str, inflation: float = 1.0) -> Interval:
+    """95 % t-interval of the mean over values of a `unit` each; NaN bounds for one, and where they are all the same."""
+    num, mean = len(values), float(values.mean())
+    if num == 1:
+        return Interval(mean, math.nan, math.nan, 1, f"1 {unit}: no interval")
     if np.ptp(values) <= SAME:
-        return mean, mean
-    half = float(special.stdtrit(len(values) - 1, 0.5 + LEVEL / 2)) * _standard_error(values, inflation)
-    return mean - half, mean + half
+        return Interval(mean, math.nan, math.nan, num, f"{num} {unit}s, all the same: no interval")
+    half = _half_width(values, inflation)
+    return Interval(mean, mean - half, mean + half, num, f"{num} {unit}s: {other}")
 
 
-def _t_p_value(values: NDArray[np.float64], inflation: float = 1.0) -> float:
-    """Two-sided p of the mean of at least two different values being 0."""
-    t = abs(float(values.mean())) / _standard_error(values, inflation)
-    return float(2 * special.stdtr(len(values) - 1, -t))
+def _t_test(differences: NDArray[np.float64], unit: str, name: str, inflation: float = 1.0) -> PairedTest:
+    """t-test, called `name`, of differences of a `unit` each; where they are all the same, that of sign flips."""
+    num, mean = len(differences), float(differences.mean())
+    if num == 1:
+        return PairedTest(mean, math.nan, math.nan, math.nan, 1, f"not testable: one {unit}")
+    if np.ptp(differences) <= SAME:
+        return _sign_flips(mean, num, unit)
+    half = _half_width(differences, inflation)
+    t = abs(mean) / _standard_error(differences, inflation)
+    return PairedTest(mean, mean - half, mean + half, float(2 * special.stdtr(num - 1, -t)), num, name)
+
+
+def _sign_flips(difference: float, num: int, unit: str) -> PairedTest:
+    """Exact two-sided test of `num` equal differences over all 2^num signs. They show no spread, so there is no interval."""
+    if abs(difference) <= SAME:
+        return PairedTest(0.0, math.nan, math.nan, 1.0, num, f"no difference in any of {num} {unit}s")
+    name = f"sign flips over {num} {unit}s, all with the same difference"
+    return PairedTest(difference, math.nan, math.nan, 2.0 ** (1 - num), num, name)
+
+
+def _half_width(values: NDArray[np.float64], inflation: float) -> float:
+    return float(special.stdtrit(len(values) - 1, 0.5 + LEVEL / 2)) * _standard_error(values, inflation)
 
 
 def _standard_error(values: NDArray[np.float64], inflation: float) -> float:

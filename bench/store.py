@@ -17,7 +17,7 @@ import pandas as pd
 
 from bench import _table, index
 from bench._files import write_atomic
-from bench._folders import COMPLETE, FAILED
+from bench._folders import COMPLETE, FAILED, REMOVE, check_count
 from bench._table import Index, Videos
 from bench.contracts import BenchError
 from bench.specs import SCHEMA
@@ -89,7 +89,7 @@ def write(
     write_atomic(
         folder / "run.json", json.dumps({"schema": SCHEMA, "run_id": run_id, **record}, indent=1, allow_nan=False)
     )
-    back = read_predictions(home, run_id)
+    back = _stored(folder / "predictions.npz")
     if len(back.labels) != len(predictions.labels) or not np.array_equal(
         back.logits, predictions.logits.astype(np.float32)
     ):
@@ -152,10 +152,33 @@ def read_record(home: Path, run_id: str) -> dict[str, Any]:
 
 
 def read_predictions(home: Path, run_id: str) -> Predictions:
-    """Predictions as they were written. Raises BenchError where they are not there."""
-    path = run_folder(home, run_id) / "predictions.npz"
-    if not path.is_file():
+    """The predictions of a complete run, whole, as they were written.
+
+    Raises:
+        BenchError: the run is not complete, or its predictions are missing, damaged, or not as many as its marker says.
+    """
+    folder = run_folder(home, run_id)
+    if not (folder / COMPLETE).is_file():
         raise BenchError(f"run {run_id} has no predictions under {home}; it is not complete")
+    try:
+        found = _stored(folder / "predictions.npz")
+        counts = {len(x) for x in (found.logits, found.labels, found.video_ids, found.groups)}
+        if len(counts) > 1:
+            raise ValueError(f"{' and '.join(map(str, sorted(counts)))} videos")
+        check_count(folder, len(found.labels))
+    except FileNotFoundError as error:
+        raise BenchError(
+            f"run {run_id} is damaged: {folder / 'predictions.npz'} is missing; {REMOVE.format(folder)}"
+        ) from error
+    except Exception as error:  # a damaged archive raises whatever its readers stumble over
+        raise BenchError(
+            f"run {run_id} is damaged: {folder / 'predictions.npz'} cannot be read ({type(error).__name__}: {error}); "
+            f"{REMOVE.format(folder)}"
+        ) from error
+    return found
+
+
+def _stored(path: Path) -> Predictions:
     with path.open("rb") as raw, np.load(raw, allow_pickle=False) as f:  # numpy leaves a damaged file open
         return Predictions(
             f["logits"],

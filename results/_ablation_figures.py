@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.stats import ALPHA
-from results import _notes, _plots
+from results import _looks, _notes, _plots
 from results._cells import points
 from results._keys import column_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from results._data import Board, Cell
     from results._switches import Ablation, Variant
+
+MOST_BESIDE = 4  # settings of a curve whose numbers have room in half a column
+_LABEL_IN = 0.95  # the widest name beside the bars
+_ROW_IN = 0.19  # from one bar to the next
+_NUMBERS = 50  # percent of the axis beyond 100, where the differences are written
 
 
 def draw(whole: Board, found: Sequence[Ablation]) -> Figure:
@@ -39,34 +43,42 @@ def numeric_switch(found: Sequence[Ablation]) -> str | None:
 
 def _bars(whole: Board, found: Sequence[Ablation]) -> Figure:
     rows = list(dict.fromkeys(cell.name for one in found for cell in _ordered(one)))
-    labels = [_plots.name(label, 20) for label in _without_shared_beginning(rows)]
-    titles = [_plots.name(column_name(one.reference.key.column), 26) for one in found]
-    height = 0.45 + 0.19 * max(len(rows), 0.65 * sum(label.count("\n") + 1 for label in labels))
-    height += 0.12 * max(title.count("\n") for title in titles)
+    labels = [_plots.fitted(label, 20, _plots.SMALL, _LABEL_IN) for label in _without_shared_beginning(rows)]
+    heights = np.array([max(_ROW_IN, 0.04 + 0.1 * (label.count("\n") + 1)) for label in labels]) / _ROW_IN
+    places = heights.cumsum() - heights / 2
     small = _note(whole, found, "Whiskers", "First bar: the reference; numbers: difference from it in points, paired")
-    palette = _plots.colours(len(rows))
-    figure, axes = _plots.panels(len(found), height, 0.1 + _plots.note_height_in(small))
+    looks = _looks.looks(whole)
+    titles = [column_name(one.reference.key.column) for one in found]
+    left = 0.1 + max(_plots.width_in(label, _plots.SMALL) for label in labels)
+    height, extra = 0.3 + _ROW_IN * heights.sum(), 0.25 + _plots.note_height_in(small)
+    figure, axes = _plots.panels(titles, height, extra, left_in=left)
     for ax, one in zip(axes, found, strict=True):
         told = {variant.cell.name: variant for variant in one.variants}
         cells = {cell.name: cell for cell in _ordered(one)}
-        for place, row in enumerate(rows):
+        for place, row in zip(places, rows, strict=True):
             cell = cells.get(row)
             if cell is None or cell.interval is None:
-                ax.text(50, place, "no run" if cell is None else cell.status, ha="center", va="center", fontsize=6)
+                ax.text(
+                    50,
+                    place,
+                    "no run" if cell is None else cell.status,
+                    ha="center",
+                    va="center",
+                    fontsize=_plots.SMALL,
+                )
                 continue
-            half = float(np.nan_to_num(100 * cell.half_width))
-            ax.barh(place, 100 * cell.top1, height=0.7, color=palette[place], linewidth=0)
-            ax.errorbar(100 * cell.top1, place, xerr=half, color="0.15", elinewidth=0.8, capsize=1.5, capthick=0.8)
+            ax.barh(place, 100 * cell.top1, height=0.7, color=looks[row]["color"], linewidth=0)
+            whisker = [100 * cell.interval.low, 100 * cell.interval.high]
+            ax.plot(whisker, [place, place], color="0.15", linewidth=0.8, marker="|", markersize=3, clip_on=False)
             if row in told:
-                _beside_bar(ax, place, 100 * cell.top1 + half, told[row])
+                ax.text(103, place, _difference(told[row]), va="center", ha="left", fontsize=_plots.SMALL)
         for count in whole.distinct("num_classes", list(cells.values())):
             ax.axvline(100 / count, color="black", linestyle=":", linewidth=0.9)
-        ax.set_title(_plots.name(column_name(one.reference.key.column), 26))
-        ax.set_xlim(0, 100)
-        ax.set_xticks([0, 25, 50, 75], ["0", "25", "50", "75"])  # 100 would touch the next panel's 0
+        ax.set_xlim(0, 100 + _NUMBERS)
+        ax.set_xticks([0, 50, 100], ["0", "50", "100"])
         ax.grid(visible=False, axis="y")
-        ax.set_yticks(range(len(rows)), labels)
-        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.set_yticks(places, labels, fontsize=_plots.SMALL)
+        ax.set_ylim(heights.sum(), 0)
     for ax in axes[-2:]:
         ax.set_xlabel("top-1 (%)")
     _plots.note(figure, small)
@@ -77,17 +89,20 @@ def _curve(whole: Board, found: Sequence[Ablation], switch: str) -> Figure:
     """Top-1 over the switch's settings, with bands; settings stand at equal distances, so that 0 has a place too."""
     small = _note(whole, found, "Bands", "Ring: the reference; numbers: difference from it in points, paired")
     settings = sorted({value for one in found for v in one.variants for value in (v.was, v.value)})
-    figure, axes = _plots.panels(len(found), 1.5, 0.1 + _plots.note_height_in(small))
-    colour = _plots.colours(1)[0]
+    titles = [column_name(one.reference.key.column) for one in found]
+    across = 2 if len(settings) <= MOST_BESIDE else 1
+    figure, axes = _plots.panels(titles, 1.5, 0.3 + _plots.note_height_in(small), across=across)
+    looks = _looks.looks(whole)
     for ax, one in zip(axes, found, strict=True):
         cells: list[tuple[Any, Cell, Variant | None]] = [(one.variants[0].was, one.reference, None)]
         cells += [(variant.value, variant.cell, variant) for variant in one.variants]
         drawn = sorted(((settings.index(value), cell, v) for value, cell, v in cells), key=lambda part: part[0])
         done = [(place, cell, v) for place, cell, v in drawn if cell.interval is not None]
         x, y = np.array([place for place, _, _ in done]), np.array([100 * cell.top1 for _, cell, _ in done])
-        half = np.array([100 * np.nan_to_num(cell.half_width) for _, cell, _ in done])
-        ax.fill_between(x, y - half, y + half, color=colour, alpha=0.16, linewidth=0)
-        ax.plot(x, y, color=colour, marker="o", clip_on=False, zorder=3)
+        low, high = (np.array([100 * getattr(cell.interval, edge) for _, cell, _ in done]) for edge in ("low", "high"))
+        look = looks[one.reference.name]
+        ax.fill_between(x, low, high, color=look["color"], alpha=0.16, linewidth=0)
+        ax.plot(x, y, clip_on=False, zorder=3, **look)
         for (place, cell, variant), offset in zip(done, _offsets(y), strict=True):
             if variant is None:
                 ring: dict[str, Any] = {
@@ -100,19 +115,18 @@ def _curve(whole: Board, found: Sequence[Ablation], switch: str) -> Figure:
                 continue
             words, align = _difference(variant), "bottom" if offset > 0 else "top"
             where: dict[str, Any] = {"xytext": (0, offset), "textcoords": "offset points", "ha": "center", "va": align}
-            ax.annotate(words, (place, 100 * cell.top1), fontsize=5.5, **where)
+            ax.annotate(words, (place, 100 * cell.top1), fontsize=_plots.SMALL, **where)
         for place, cell, _ in drawn:
             if cell.interval is None:
-                ax.text(place, 50, cell.status, ha="center", va="center", rotation=90, fontsize=5.5)
+                ax.text(place, 50, cell.status, ha="center", va="center", rotation=90, fontsize=_plots.SMALL)
         for count in whole.distinct("num_classes", [cell for _, cell, _ in drawn]):
             ax.axhline(100 / count, color="black", linestyle=":", linewidth=0.9)
-        ax.set_title(_plots.name(column_name(one.reference.key.column), 26))
         ax.set_ylim(0, 100)
         ax.set_xlim(-0.5, len(settings) - 0.5)
         ax.set_xticks(range(len(settings)), [f"{value:g}" for value in settings])
-    for ax in axes[-2:]:
-        ax.set_xlabel(_plots.name(switch.replace("_", " "), 30))
-    for ax in axes[::2]:
+    for ax in axes[-across:]:
+        ax.set_xlabel(_plots.fitted(switch.replace("_", " "), 30, 7, 1.3))
+    for ax in axes[::across]:
         ax.set_ylabel("top-1 (%)")
     _plots.note(figure, small)
     return figure
@@ -144,13 +158,6 @@ def _without_shared_beginning(names: Sequence[str]) -> list[str]:
 
 def _difference(variant: Variant) -> str:
     return points(variant.test.difference, True) + ("*" if variant.p_holm < ALPHA else "")
-
-
-def _beside_bar(ax: Axes, place: int, end: float, variant: Variant) -> None:
-    """The difference from the reference, beside its bar or, where that ends too far right, inside it."""
-    inside = end > 70
-    colour: dict[str, Any] = {"color": "white", "fontweight": "bold"} if inside else {"color": "0.15"}
-    ax.text(2 if inside else end + 2, place, _difference(variant), va="center", ha="left", fontsize=5.5, **colour)
 
 
 def _ordered(one: Ablation) -> list[Cell]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from results._data import grouped
 from results._keys import protocol_name
+from results._notes import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,10 +43,20 @@ def _frames(cells: Sequence[Cell]) -> str:
 
 def _replicates(board: Board, cells: Sequence[Cell]) -> str:
     done = [cell for cell in cells if len(cell.done)]
-    seeds, splits = board.distinct("seed", done), board.distinct("split", done)
-    if not seeds:
+    if not done:
         return "no complete run"
-    return f"seed{'s' * (len(seeds) > 1)} {_listed(seeds)}, split{'s' * (len(splits) > 1)} {_listed(splits)}"
+    told = []
+    for name, some in (("seed", [cell for cell in done if not cell.key.is_control]), ("split", done)):
+        if values := board.distinct(name, some):
+            told.append(f"{name}{'s' * (len(values) > 1)} {_listed(values)}")
+    controls = ""
+    for what, draw, some in (
+        ("shuffled descriptions", "shuffle", [cell for cell in done if cell.key.bank_control == "shuffled"]),
+        ("drawn statements", "draw", [cell for cell in done if cell.key.bank_control != "shuffled"]),
+    ):
+        if nums := sorted(len(board.distinct("seed", [cell])) for cell in some if cell.key.is_control):
+            controls += f"; rows of {what}: {span(nums)} {draw}{'s' * (nums[-1] > 1)}"
+    return ", ".join(told) + controls
 
 
 def _listed(values: Sequence[Any]) -> str:

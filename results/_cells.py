@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,8 +12,16 @@ if TYPE_CHECKING:
     from results._data import Board, Cell, Verdict
 
 MISSING = "—"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 METRICS = ("top5", "mean_class_accuracy", "macro_f1", "nll", "ece")
 _PER_RUN = ("num_test", "num_groups", "num_failed", "num_classes", "tuning_trials", "selection", "trainable")
+
+
+def plain(text: str) -> str:
+    """One printable line: runs of white space and control characters become one space."""
+    return " ".join(
+        "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text).split()
+    )
 
 
 def points(share: float, signed: bool = False) -> str:
@@ -23,10 +32,15 @@ def points(share: float, signed: bool = False) -> str:
 
 
 def p_text(value: float) -> str:
-    """A p value with three decimals, small ones with their order of magnitude; a dash for NaN."""
+    """A p value with three decimals, small ones as "2 × 10⁻⁶"; a dash for NaN."""
     if math.isnan(value):
         return MISSING
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+    if value >= 0.001:
+        return f"{value:.3f}"
+    if value < 1e-99:
+        return "< 10⁻⁹⁹"
+    digit, power = f"{value:.0e}".split("e")
+    return f"{digit} × 10{str(int(power)).translate(_SUPERSCRIPT)}"
 
 
 def shown(cell: Cell | None) -> str:
@@ -39,11 +53,14 @@ def shown(cell: Cell | None) -> str:
     return points(cell.top1) + half + (f" ({len(cell.done)})" if len(cell.done) > 1 else "")
 
 
+def no_interval(cell: Cell) -> list[str]:
+    """Why a number has no interval, a text; none where it has one."""
+    return [cell.interval.over] if cell.interval is not None and math.isnan(cell.half_width) else []
+
+
 def cell_marks(cell: Cell, verdict: Verdict | None, told: Sequence[str] = ()) -> list[str]:
     """The texts of a cell's footnotes: problems, what else is `told`, a missing interval, a tie that cannot be tested."""
-    texts = [*cell.problems, *told]
-    if cell.interval is not None and math.isnan(cell.interval.half_width):
-        texts.append(cell.interval.over)
+    texts = [*cell.problems, *told, *no_interval(cell)]
     if verdict is not None and math.isnan(verdict.p_value) and verdict.test != "best":
         texts.append(f"a tie with the best is {verdict.test}")
     if verdict is not None and verdict.caveat:
@@ -65,8 +82,7 @@ def record(board: Board, cell: Cell, verdict: Verdict | None = None) -> dict[str
         line[name] = _one_or_all(board.distinct(name, facts or [cell], done=bool(facts)))
     line |= {"status": cell.status, "top1": cell.top1}
     if cell.interval is not None:
-        half = cell.half_width
-        line |= {"low": cell.top1 - half, "high": cell.top1 + half, "interval_over": cell.interval.over}
+        line |= {"low": cell.interval.low, "high": cell.interval.high, "interval_over": cell.interval.over}
         line |= {"interval_num": cell.interval.num, "interval_mean": cell.interval.mean}
         groups = board.over_groups(cell)
         line |= {"low_over_groups": groups.low, "high_over_groups": groups.high, "num_runs": len(cell.done)}

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
+from bench.contracts import BenchError, NotApplicable
 from bench.stats import (
     ALPHA,
     Interval,
@@ -45,6 +46,7 @@ SAME = {
     "num_classes": "number of classes",
     "trainable": "what is trained",
 }
+_NOT_APPLICABLE = f"{NotApplicable.__name__}: "  # how a run's record begins where "n/a" says it already
 T = TypeVar("T")
 
 
@@ -90,6 +92,7 @@ class Board:
         self.runs = normal(self.source)
         self._values: dict[str, np.ndarray] = {}
         self._units = UnitStore(results)
+        self._unreadable: dict[str, str] = {}
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -127,6 +130,16 @@ class Board:
         """Ids of a cell's runs, or of the complete ones alone."""
         return [str(run) for run in self.values("run_id")[cell.done if done else cell.runs]]
 
+    def unreadable(self, run_id: str) -> str:
+        """Why the predictions of a complete run can no longer be read; "" where they can. Looked up once."""
+        if run_id not in self._unreadable:
+            try:
+                self.results.predictions(run_id)
+                self._unreadable[run_id] = ""
+            except BenchError as error:
+                self._unreadable[run_id] = str(error)
+        return self._unreadable[run_id]
+
     def replicates(self, cells: Iterable[Cell]) -> set[tuple[Any, Any]]:
         """(seed, split) of every run of some cells, complete or not."""
         seeds, splits = self.values("seed"), self.values("split")
@@ -144,7 +157,7 @@ class Board:
 
     def drawn(self, cell: Cell) -> bool:
         """Whether something is drawn anew for each run of a cell: shots and initialisation, or the shuffle of a bank."""
-        return cell.key.needs_train or cell.key.bank_control == "shuffled"
+        return cell.key.needs_train or cell.key.draws_statements
 
     def repeated(self, cell: Cell) -> bool:
         """Whether a cell's runs are replicates: several, drawn anew, on one split or on splits whose overlap can be reckoned with."""
@@ -168,9 +181,11 @@ class Board:
         if len(set(splits)) > 1 and cell.key.needs_train and (sizes := self.sizes(cell)):
             by_split = pd.Series(values).groupby(splits, sort=False).mean().tolist()
             return over_splits(by_split, *sizes)
-        if cell.key.bank_control == "shuffled" and not cell.key.needs_train:
-            other = "other shuffles of the descriptions"
-        elif cell.key.shots:
+        if cell.key.is_control:
+            if cell.key.bank_control == "shuffled":
+                return over_seeds(values.tolist(), "other shuffles of the descriptions", "shuffle")
+            return over_seeds(values.tolist(), "other draws of the statements", "draw")
+        if cell.key.shots:
             other = "other draws of shots and initialisation"
         else:
             other = "other initialisations"
@@ -200,17 +215,18 @@ class Board:
         return PairedTest(test.difference, test.low, test.high, test.p_value, test.num_groups, words)
 
     def ties(self, families: Iterable[Sequence[Cell]]) -> dict[Key, Verdict]:
-        """Which cells are best, or tied with the best, of their family of comparable cells; those without a number are left out.
+        """Which cells are best, or tied with the best, of their family of comparable cells.
 
-        Tied means that the best is not significantly better at .05 after Holm's correction over all these families together.
-        A cell that cannot be tested counts as tied only where its number is the same. Where a test, on what both cells were
-        tested on, finds the one with the lower number significantly better, that one is bold too, and has a caveat.
+        Those without a number are left out, and so are those that are alone in their family. Tied means that the best is not
+        significantly better at .05 after Holm's correction over all these families together. A cell that cannot be tested
+        counts as tied only where its number is the same. Where a test, on what both cells were tested on, finds the one with
+        the lower number significantly better, that one is bold too, and has a caveat.
         """
         verdicts: dict[Key, Verdict] = {}
         pairs: list[tuple[Cell, Cell, PairedTest]] = []
         for cells in families:
             done = [cell for cell in cells if cell.status == "complete" and not math.isnan(cell.top1)]
-            if done:
+            if len(done) > 1:  # what stands alone is the best of nothing
                 best = max(done, key=lambda cell: cell.top1)
                 verdicts[best.key] = Verdict(True, math.nan, "best")
                 pairs += [(best, cell, self.compare(best, cell)) for cell in done if cell is not best]
@@ -270,7 +286,8 @@ class Board:
         found = []
         for (state, reason), where in places.items():
             place = "" if len(where) == len(rows) else f" ({', '.join(where)})"
-            found.append(f"{state}{place}: {reason or 'no reason was recorded'}")
+            said = str(reason).removeprefix(_NOT_APPLICABLE) if state == "n/a" else reason
+            found.append(f"{state}{place}: {said or 'no reason was recorded'}")
         return found
 
 

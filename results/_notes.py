@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from bench.stats import FLAT
 from results._data import TOY_SCALE, grouped
 from results._keys import column_name, protocol_name
+from results._tables import BOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from bench.stats import Interval
     from results._data import Board, Cell, Verdict
 
 MOST_TOLD = 9  # rows or columns that a note names one by one
@@ -23,7 +26,9 @@ def of(
     """All notes of a table of top-1 accuracies; its bold marks rest on `verdicts`, each found `within` what is comparable."""
     yield from toy_scale(board, cells)
     yield from intervals(cells)
-    yield from bold(verdicts, within)
+    tests = [verdict.test for verdict in verdicts]
+    yield from bold(tests, within)
+    yield from scope(tests, [cell.interval for cell in cells if cell.interval])
     yield from videos(board, cells)
     yield from beware(board, cells)
     yield pretraining(board, cells)
@@ -45,17 +50,16 @@ def toy_scale(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def intervals(cells: Sequence[Cell]) -> Iterator[str]:
-    """Which interval stands in which rows."""
+    """Which interval stands in which rows; why some numbers have none is told by their footnotes."""
     done = [cell for cell in cells if cell.interval is not None]
     everyone = grouped(done, _setting)
-    for over, part in grouped(done, _over).items():
+    for over, part in grouped((cell for cell in done if not math.isnan(cell.half_width)), _over).items():
         where = []
         for setting, of_setting in grouped(part, _setting).items():
             told = _told_apart(of_setting, everyone[setting])
             where.append(protocol_name(*setting) + (f" ({told})" if told else ""))
-        flat = [cell for cell in part if cell.interval and cell.interval.low == cell.interval.high]
-        certain = " Where ± is 0.0 all of them are the same, which is no certainty." if flat else ""
-        yield f"± over {over}. In: {'; '.join(where)}.{certain}"
+        yield f"± over {over}. In: {'; '.join(where)}."
+    yield from too_wide(cell.interval for cell in done if cell.interval)
     gap = max((abs(cell.interval.mean - cell.top1) for cell in done if cell.interval), default=0.0)
     if gap > 0.0005:
         yield (
@@ -64,8 +68,20 @@ def intervals(cells: Sequence[Cell]) -> Iterator[str]:
         )
 
 
+def too_wide(found: Iterable[Interval]) -> Iterator[str]:
+    """Which of the intervals say next to nothing, and why some leave the range of what they are of."""
+    some = [interval for interval in found if not math.isnan(interval.low)]
+    if pairs := sorted({interval.over.partition(":")[0] for interval in some if interval.num == 2}):
+        yield (
+            f"± over {' or '.join(pairs)} is too wide to say anything: two values leave one degree of freedom, and ± is "
+            "12.7 standard errors."
+        )
+    if any(interval.low < 0 or interval.high > 1 for interval in some):
+        yield "± may reach below 0 or above 100: a t interval knows no bounds, and none is cut off."
+
+
 def _over(cell: Cell) -> str:
-    return cell.interval.over.removesuffix(FLAT) if cell.interval else ""
+    return cell.interval.over if cell.interval else ""
 
 
 def _told_apart(part: Sequence[Cell], every: Sequence[Cell]) -> str:
@@ -87,17 +103,29 @@ def _told_apart(part: Sequence[Cell], every: Sequence[Cell]) -> str:
     return f"{len(part)} of {len(every)} numbers; the CSV's column interval_over has which"
 
 
-def bold(verdicts: Iterable[Verdict], within: str) -> Iterator[str]:
+def bold(tests: Collection[str], within: str) -> Iterator[str]:
     """What bold means, and by which tests."""
-    tests = {verdict.test for verdict in verdicts}
     if not tests:
         return
     kinds = sorted({test.split(",")[0] for test in tests} - {"best"})
     how = f"; tests: {'; '.join(kinds)}" if kinds else ""
     yield (
-        f"Bold: the best of {within}, and what is tied with it: a paired test finds no "
+        f"{BOLD}the best of {within}, and what is tied with it: a paired test finds no "
         f"difference at .05, Holm-corrected over all comparisons of this table{how}."
     )
+
+
+def scope(tests: Iterable[str], found: Iterable[Interval]) -> Iterator[str]:
+    """What tests over groups of videos leave out that intervals over seeds or shuffles have, where a table has both."""
+    over = {match[1] for test in tests if (match := re.search(r"(?:over|any of) \d+ (\w+s)\b", test))}
+    repeated = {interval.over.split(":")[0].split()[1] for interval in found if not math.isnan(interval.low)}
+    groups, runs = " or ".join(sorted(over)), " or ".join(sorted(repeated & {"seeds", "shuffles"}))
+    if groups and runs:
+        yield (
+            f"The tests over {groups} are paired, on the mean of the runs that were made: they leave out the variance over "
+            f"{runs}. ± over {runs} has that variance, and leaves out that over {groups}. The two answer different questions "
+            "and need not agree."
+        )
 
 
 def videos(board: Board, cells: Sequence[Cell]) -> Iterator[str]:

@@ -7,7 +7,7 @@ candidates the one with the highest top-1. Where there is neither pair, the best
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from results import _notes, _plots
@@ -62,12 +62,39 @@ def chosen(whole: Board) -> Iterator[Chosen]:
         for column, part in grouped(cells, lambda cell: cell.key.column).items():
             done = [cell for cell in part if cell.status == "complete"]
             if done:
-                found.append(_pair(whole, done))
+                found.append((_pair(whole, done), done))
             else:
                 unfinished.append(column_name(column))
-        found.sort(key=lambda pair: (pair.base is None, -pair.cell.top1))
-        rest = tuple(pair.column for pair in found[MOST:])
-        yield Chosen(dataset, tuple(cells), tuple(found[:MOST]), rest, tuple(unfinished))
+        found.sort(key=lambda of: (of[0].base is None, -of[0].cell.top1))
+        shown: list[Pair] = []
+        rest = []
+        for pair, done in found:
+            if len(shown) == MOST:
+                rest.append(pair.column)
+            elif sound := _readable(whole, done):
+                shown.append(sound)
+            else:
+                unfinished.append(pair.column)
+        yield Chosen(dataset, tuple(cells), tuple(shown), tuple(rest), tuple(unfinished))
+
+
+def _readable(whole: Board, done: Sequence[Cell]) -> Pair | None:
+    """The pair of these cells without runs whose predictions have been damaged since the index was made; None where none is left."""
+    while done:
+        pair = _pair(whole, done)
+        sound = {cell.key: _readable_cell(whole, cell) for cell in pair.cells}
+        if all(len(cell.done) for cell in sound.values()):
+            return Pair(sound[pair.cell.key], sound[pair.base.key] if pair.base is not None else None)
+        done = [cell for cell in done if len(sound.get(cell.key, cell).done)]
+    return None
+
+
+def _readable_cell(whole: Board, cell: Cell) -> Cell:
+    why = [whole.unreadable(run_id) for run_id in whole.run_ids(cell, done=True)]
+    if not any(why):
+        return cell
+    kept = cell.done[[not text for text in why]]
+    return replace(cell, done=kept, problems=(*cell.problems, *(f"left out: {text}" for text in why if text)))
 
 
 def note(whole: Board, one: Chosen, pairs: Sequence[Pair]) -> str:

@@ -8,7 +8,6 @@ unchanged.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,14 @@ import jinja2
 import pandas as pd
 
 from bench.contracts import Artifact, digest
+from results._cells import plain
+from results._latex import latex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+
+BOLD = "Bold: "  # how a note on what bold means begins
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,6 @@ def slug(name: str) -> str:
     return safe if safe == name else f"{safe or 'unnamed'}-{digest(name, 6)}"
 
 
-def plain(text: str) -> str:
-    """One printable line: runs of white space and control characters become one space."""
-    return " ".join(
-        "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text).split()
-    )
-
-
 # --- Markdown --------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +96,8 @@ def markdown(table: Table) -> str:
 
 def text(table: Table) -> str:
     """The same for a terminal: nothing is escaped but control characters, a star stands for bold."""
-    return _padded(table, plain, "*{}", "[{}]")
+    notes = tuple(f"*: {note.removeprefix(BOLD)}" if note.startswith(BOLD) else note for note in table.notes)
+    return _padded(replace(table, notes=notes), plain, "*{}", "[{}]")
 
 
 def _padded(table: Table, show: Callable[[str], str], bold: str, mark_form: str) -> str:
@@ -126,138 +124,6 @@ def _padded(table: Table, show: Callable[[str], str], bold: str, mark_form: str)
     notes += [f"- {mark_form.format(mark)} {show(told)}" for mark, told in table.footnotes]
     head = [f"## {show(table.title)}", "", show(table.caption), ""]
     return "\n".join([*head, *(lines if len(rows) > 1 else ["Nothing to show."]), "", *notes]).rstrip() + "\n"
-
-
-# --- LaTeX -----------------------------------------------------------------------------------------------------
-
-_LATEX = {
-    **{c: f"\\{c}" for c in "{}$&%#_"},
-    **{c: f"{{{c}}}" for c in "[]*"},  # a bracket or star after \\ or \midrule would be taken for its argument
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}",
-    "-": "{-}",  # two in a row are no dash
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "−": "$-$",
-    "—": "---",
-    "–": "--",
-    "Δ": r"$\Delta$",
-}
-# What pdfLaTeX with T1 fonts shows as it stands; tried with TeX Live 2022.
-_LATIN = re.compile("[ -~¡-¬®-ĥĨ-ķĹ-ľŁ-ňŊ-ťŨ-žƒȘșȚț‐‘’‚“”„†‡•…‰€№™←↑→↓]")
-COLUMN_WIDTH = 62  # characters of 9 point that go into 3.3 inches
-MOST_CHARACTERS = 150  # of a row over a whole page: scaled down, but not below 7 point
-MOST_ROWS = 38  # of one float on a page, beside a caption of some lines
-NOTES_FIT = 2400  # characters of small print that go under such a table
-_OTHER = r"\providecommand{\kpchar}[2]{\ifdefined\Umathchar#2\else(U+#1)\fi}"  # XeTeX and LuaTeX have that primitive
-
-
-def escape_latex(text: str) -> str:
-    """Shown as written by LaTeX with T1 fonts; a character that pdfLaTeX lacks as its number there, as (U+2603)."""
-    shown = re.sub(r"(?<=\w)\{-\}(?=\w)", "-", "".join(map(_latex_char, plain(text))))
-    return re.sub(r"([,'])(?=\1)", r"\1{}", shown)  # two in a row would become a quotation mark
-
-
-def _latex_char(char: str) -> str:
-    if char in _LATEX:
-        return _LATEX[char]
-    return char if _LATIN.match(char) else rf"\kpchar{{{ord(char):04X}}}{{{char}}}"
-
-
-def latex(table: Table) -> str:
-    """Floats with booktabs rules, caption above, notes below the last; a large table is several, so that each fits a page.
-
-    One that does not fit one column of a two-column paper is a `table*`, which goes over both and over the line of any other. What
-    is a little wider than the line is scaled down.
-    """
-    parts = [part for rows in _by_rows(table) for part in _by_columns(rows)]
-    notes = [escape_latex(note) for note in table.notes]
-    notes += [rf"\textsuperscript{{{mark}}}{escape_latex(text)}" for mark, text in table.footnotes]
-    fits = len(parts) == 1 and sum(map(len, notes)) <= NOTES_FIT
-    floats = [
-        _float(part, f" Part {i + 1} of {len(parts)}." if len(parts) > 1 else "", i, notes if fits else ())
-        for i, part in enumerate(parts)
-    ]
-    if notes and not fits:  # too much to stand in a float: a paragraph of its own, where the table is put in
-        floats.append("\n".join([r"{\footnotesize\raggedright\noindent", "\\par\n\\noindent ".join(notes), r"\par}"]))
-    text = "\n".join(floats) + "\n"
-    needs = [r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}."]
-    return "\n".join([*needs, *([_OTHER] if r"\kpchar" in text else []), text])
-
-
-def _by_rows(table: Table) -> Iterator[Table]:
-    """The table in parts of at most MOST_ROWS rows, its blocks kept together where they fit."""
-    blocks: list[tuple[tuple[Cell, ...], ...]] = []
-    for block in table.blocks:
-        for start in range(0, len(block), MOST_ROWS):
-            piece = block[start : start + MOST_ROWS]
-            if blocks and sum(map(len, blocks)) + len(piece) > MOST_ROWS:
-                yield replace(table, blocks=tuple(blocks))
-                blocks = []
-            blocks.append(piece)
-    yield replace(table, blocks=tuple(blocks))
-
-
-def _by_columns(table: Table) -> Iterator[Table]:
-    """The table in parts of at most MOST_CHARACTERS, each with the columns of text; at least one number a part."""
-    first = list(range(table.num_text))
-    chosen: list[int] = []
-    for column in range(table.num_text, len(table.header)):
-        if chosen and _width(_columns(table, [*first, *chosen, column])) > MOST_CHARACTERS:
-            yield _columns(table, [*first, *chosen])
-            chosen = []
-        chosen.append(column)
-    yield _columns(table, [*first, *chosen])
-
-
-def _columns(table: Table, chosen: Sequence[int]) -> Table:
-    blocks = tuple(tuple(tuple(row[i] for i in chosen) for row in block) for block in table.blocks)
-    return replace(table, header=tuple(table.header[i] for i in chosen), blocks=blocks)
-
-
-def _float(table: Table, which: str, number: int, notes: Sequence[str]) -> str:
-    """One float; `which` part it is ends its caption, `notes` stand below."""
-    star = "*" if _width(table) > COLUMN_WIDTH else ""
-    columns = "l" * table.num_text + "r" * (len(table.header) - table.num_text)
-    blocks = [" \\\\\n".join(" & ".join(map(_latex_cell, row)) for row in block) + r" \\" for block in table.blocks]
-    nothing = rf"\multicolumn{{{len(table.header)}}}{{@{{}}l@{{}}}}{{Nothing to show.}} \\"
-    below = (r"\par\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright")
-    lines = [
-        rf"\begin{{table{star}}}[tp]",
-        r"\centering",
-        rf"\caption{{{escape_latex(table.caption + which)}}}",
-        rf"\label{{tab:{table.name}{f'-{number + 1}' if number else ''}}}",
-        r"\smallskip\small",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
-        r"\toprule",
-        " & ".join(map(escape_latex, table.header)) + r" \\",
-        r"\midrule",
-        "\n\\midrule\n".join(blocks) or nothing,
-        r"\bottomrule",
-        r"\end{tabular}}",
-        *([*below, "\\par\n".join(notes), r"\end{minipage}"] if notes else []),
-        rf"\end{{table{star}}}",
-    ]
-    return "\n".join(lines)
-
-
-def _width(table: Table) -> int:
-    """Characters of the longest cell of each column, and two between columns."""
-    rows = [list(table.header), *([cell.text for cell in row] for block in table.blocks for row in block)]
-    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
-
-
-def _latex_cell(cell: Cell) -> str:
-    text = escape_latex(cell.text)
-    marks = rf"\textsuperscript{{{','.join(cell.marks)}}}" if cell.marks else ""
-    return (rf"\textbf{{\boldmath {text}}}" if cell.bold else text) + marks
 
 
 # --- HTML ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from results import _ablation_figures, _captions, _notes, _plots, _tables
-from results._cells import p_text, points, shown
+from results._cells import no_interval, p_text, points, shown
 from results._data import Board, Cell, board, grouped
 from results._keys import column_name, protocol_name
 from results._switches import Ablation, Variant, ablations
@@ -60,6 +60,7 @@ def _table(whole: Board, dataset: str, found: Sequence[Ablation]) -> _tables.Tab
     title = f"{TITLE}: {_notes.dataset_title(whole, every)}"
     tests = [variant.test.test for one in found for variant in one.variants]
     notes = [*_notes.toy_scale(whole, every), *_notes.intervals(every)]
+    notes += _notes.scope(tests, [cell.interval for cell in every if cell.interval])
     notes.append("Each video counts with the share of its runs (seeds, shuffles, splits) that were right.")
     if all(math.isnan(variant.test.p_value) for one in found for variant in one.variants):
         notes.append("No difference could be tested.")
@@ -84,7 +85,7 @@ def _begin(cell: Cell, switch: str, feet: _tables.Footnotes, marks: tuple[str, .
         _tables.Cell(column_name(cell.key.column)),
         _tables.Cell(cell.name, marks=problems),
         _tables.Cell(switch, marks=marks),
-        _tables.Cell(shown(cell)),
+        _tables.Cell(shown(cell), marks=tuple(map(feet.mark, no_interval(cell)))),
     )
 
 

@@ -88,24 +88,27 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
         blocks=tuple(blocks),
         num_text=len(_HEADER),
         frame=pd.DataFrame(records),
-        notes=tuple(_notes_of(whole, cells, [interval.over for interval in intervals], tests)),
+        notes=tuple(_notes_of(whole, cells, intervals, tests)),
         footnotes=feet.listed(),
     )
 
 
-def _notes_of(whole: Board, cells: Sequence[Cell], overs: Sequence[str], tests: set[str]) -> Iterator[str]:
+def _notes_of(whole: Board, cells: Sequence[Cell], intervals: Sequence[Interval], tests: set[str]) -> Iterator[str]:
     yield from _notes.toy_scale(whole, cells)
-    for over in dict.fromkeys(overs):
+    for over in dict.fromkeys(interval.over for interval in intervals):
         yield f"± over {over}."
+    yield from _notes.too_wide(intervals)
     yield (
         "Over groups, ± and the tests rest on each group's own number: its harmonic mean is that of its base and novel "
         "accuracy. The numbers shown are those of all videos."
     )
-    yield (
-        "Bold: the best of each column within one protocol on one backbone, and what is tied with it: a paired test finds no "
-        "difference at .05, Holm-corrected; a cell that cannot be tested is bold only where it is the same number"
-        f"{'; tests: ' if tests else ''}{'; '.join(sorted(tests))}."
-    )
+    if tests:
+        yield (
+            f"{_tables.BOLD}the best of each column within one protocol on one backbone, and what is tied with it: a paired test "
+            "finds no difference at .05, Holm-corrected; what cannot be tested is tied only where it is the same number; "
+            f"tests: {'; '.join(sorted(tests))}."
+        )
+    yield from _notes.scope(tests, intervals)
     yield from _notes.videos(whole, cells)
     yield from _notes.beware(whole, cells)
     yield _notes.pretraining(whole, cells)
@@ -156,7 +159,7 @@ def _bold(whole: Board, families: Iterable[Sequence[_Number]]) -> dict[tuple[Cel
     found: dict[tuple[Cell, str], tuple[bool, str]] = {}
     pairs: list[tuple[_Number, _Number, PairedTest]] = []
     for numbers in families:
-        if numbers:
+        if len(numbers) > 1:  # what stands alone is the best of nothing
             best = max(numbers, key=lambda number: number.interval.mean)
             found[best.cell, best.metric] = (True, "")
             pairs += [(best, other, _compare(whole, best, other)) for other in numbers if other is not best]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 TITLE = "Confusion"
 MOST_ROWS = 60  # rows of a panel that still can be told apart in print; more classes are drawn in blocks
-MOST_NAMES = 16  # classes whose names fit beside a matrix of half a column, at 4.8 point
+_NAME_IN = 0.62  # the widest name of a class
+MOST_NAMES = 14  # classes whose names fit beside a matrix of half a column
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -92,26 +93,29 @@ def _draw(
         + _pairs.note(whole, one, one.pairs)
     )
     named = num <= MOST_NAMES
-    height = 1.75 if named else 1.65
-    figure, axes = _plots.panels(2 * len(one.pairs), height, 0.8 + _plots.note_height_in(small))
+    titles = [title for pair in one.pairs for title in (pair.column, "minus baseline" if pair.base else "")]
+    left_in = 1.0 if named else 0.4
+    extra = (1.5 if named else 0.8) + _plots.note_height_in(small)
+    figure, axes = _plots.panels(titles, (_plots.WIDTH_IN - left_in) / 2 + 0.2, extra, left_in=left_in)
     for i, (pair, part) in enumerate(zip(one.pairs, found, strict=True)):
         names, counts = part[-1]
         left, right = axes[2 * i], axes[2 * i + 1]
         best = _picture(left, shares(counts, block), "cividis", 0)
-        left.set_title(_plots.name(pair.column, 26))
+        left.set_ylabel("true")
         if pair.base is None or part[0][0] != names:
             why = "no baseline" if pair.base is None else "other classes\nin the baseline"
-            right.text(0.5, 0.5, why, transform=right.transAxes, ha="center", va="center", fontsize=6)
+            right.text(0.5, 0.5, why, transform=right.transAxes, ha="center", va="center", fontsize=_plots.SMALL)
             right.grid(visible=False)
         else:
             difference = _picture(right, shares(counts, block) - shares(part[0][1], block), "RdBu", -100)
-            right.set_title("minus baseline")
             if i == len(one.pairs) - 1:
                 _bar(figure, difference, axes[1::2], "points", [-50, 0, 50])
         if i == len(one.pairs) - 1:
             _bar(figure, best, axes[::2], "%", [25, 50, 75])
         for ax in (left, right):
             _ticks(ax, names, block, named)
+    for ax in axes[-2:]:
+        ax.set_xlabel("taken for")
     _plots.note(figure, small)
     return figure
 
@@ -125,22 +129,22 @@ def _picture(ax: Axes, values: np.ndarray, colours: str, least: float) -> object
 def _bar(figure: Figure, image: object, axes: Sequence[Axes], unit: str, ticks: Sequence[int]) -> None:
     bar = figure.colorbar(image, ax=list(axes), location="bottom", fraction=0.06, pad=0.03, aspect=18)  # type: ignore[arg-type]
     bar.set_ticks(ticks)  # the ends of neighbouring bars would touch
-    bar.ax.tick_params(labelsize=5.5, length=2)
-    bar.set_label(unit, fontsize=6)
+    bar.ax.tick_params(labelsize=_plots.SMALL, length=2)
+    bar.set_label(unit, fontsize=_plots.SMALL)
 
 
 def _ticks(ax: Axes, names: Sequence[str], block: int, named: bool) -> None:
     """Class names where they fit, otherwise every tenth class's number."""
     if named:
-        labels = [_plots.name(_plots.cut(text, 16), 99) for text in names]
-        ax.set_xticks(range(len(names)), labels, rotation=90, fontsize=4.8)
-        ax.set_yticks(range(len(names)), labels, fontsize=4.8)
+        labels = [_plots.cut_to(text, _plots.SMALL, _NAME_IN) for text in names]
+        ax.set_xticks(range(len(names)), labels, rotation=90, fontsize=_plots.SMALL)
+        ax.set_yticks(range(len(names)), labels, fontsize=_plots.SMALL)
         return
     step = 10 * (1 + len(names) // 110)
     numbers = range(0, len(names), step)
     places = [number / block for number in numbers]
-    ax.set_xticks(places, [str(number) for number in numbers], fontsize=5)
-    ax.set_yticks(places, [str(number) for number in numbers], fontsize=5)
+    ax.set_xticks(places, [str(number) for number in numbers], fontsize=_plots.SMALL)
+    ax.set_yticks(places, [str(number) for number in numbers], fontsize=_plots.SMALL)
 
 
 def _axes_note(num: int, block: int) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
-from results._cells import MISSING, shown
+from results._cells import MISSING, no_interval, shown
 from results._data import Board, Cell, board, grouped, nanmean
 from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import numpy as np
 
     from bench.contracts import Artifact, ResultsView
 
@@ -25,9 +27,9 @@ COSTS = {
     "feature_ms": "Features, ms a video",
     "fit_seconds": "Training, s",
     "predict_ms": "Method, ms a video",
-    "peak_memory_mb": "Peak memory, MB",
+    "memory_over_start_mb": "Peak memory over start, MB",
 }
-_HEADER = ("Backbone", "Method", "Measured on")
+_HEADER = ("Backbone", "Measured on", "Method")
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -46,7 +48,7 @@ def table(results: ResultsView) -> _tables.Table:
     several = len(whole.distinct("hardware", cells)) > 1
     records: list[dict[str, Any]] = []
     blocks = []
-    for part in grouped(cells, lambda cell: cell.key.column).values():
+    for part in grouped(cells, lambda cell: (cell.key.column, cell.key.dataset, cell.key.setting)).values():
         blocks.append(tuple(_line(whole, cell, several, feet, records) for cell in part))
     return _tables.Table(
         name="cost",
@@ -86,27 +88,40 @@ def _line(
     whole: Board, cell: Cell, several: bool, feet: _tables.Footnotes, records: list[dict[str, Any]]
 ) -> tuple[_tables.Cell, ...]:
     machines = whole.distinct("hardware", [cell])
-    told = list(cell.problems)
+    told = [*cell.problems, *no_interval(cell)]
     if several:
         where = " and ".join(map(str, machines)) or "hardware that was not recorded"
         told.append(f"measured on {where}" + ("; means over all of them" if len(machines) > 1 else ""))
     costs, partly = {}, []
     for name, head in COSTS.items():
-        values = [value for value in whole.values(name)[cell.done].tolist() if not pd.isna(value)]
-        costs[name] = nanmean(whole.values(name)[cell.done])
+        each = _each(whole, name, cell)
+        values = [value for value in each.tolist() if not pd.isna(value)]
+        costs[name] = nanmean(each)
         if 0 < len(values) < len(cell.done):
             partly.append(f"{head} ({len(values)} of {len(cell.done)})")
     if partly:
         told.append(f"recorded in some of its runs only: {', '.join(partly)}")
     marks = tuple(feet.mark(text) for text in told)
     place = f"{cell.key.dataset}, {protocol_name(*cell.key.setting)}"
-    half = cell.half_width
     line = {**cell.key._asdict(), "shots": cell.key.shots or None, "shown_as": cell.name, "top1": cell.top1}
-    line |= {"low": cell.top1 - half, "high": cell.top1 + half, "num_runs": len(cell.done), **costs}
+    if cell.interval is not None:
+        line |= {"low": cell.interval.low, "high": cell.interval.high, "interval_over": cell.interval.over}
+        line |= {"interval_num": cell.interval.num, "interval_mean": cell.interval.mean}
+    line |= {"num_runs": len(cell.done), **costs}
+    line["peak_memory_mb"] = whole.mean("peak_memory_mb", cell)
     line["hardware"] = " / ".join(map(str, machines))
     records.append(line | {"problems": "; ".join(cell.problems), "run_ids": " ".join(whole.run_ids(cell))})
-    first = (_tables.Cell(column_name(cell.key.column)), _tables.Cell(cell.name, marks=marks), _tables.Cell(place))
+    first = (_tables.Cell(column_name(cell.key.column)), _tables.Cell(place), _tables.Cell(cell.name, marks=marks))
     return (*first, _tables.Cell(shown(cell)), *(_tables.Cell(_number(name, value)) for name, value in costs.items()))
+
+
+def _each(whole: Board, name: str, cell: Cell) -> np.ndarray:
+    """A cost of each of a cell's complete runs, missing where it was not recorded."""
+    if name != "memory_over_start_mb":
+        return whole.values(name)[cell.done]
+    peak, start = (pd.to_numeric(whole.values(part)[cell.done]) for part in ("peak_memory_mb", "start_memory_mb"))
+    over: np.ndarray = peak - start
+    return over
 
 
 def _number(name: str, value: float) -> str:
@@ -135,7 +150,13 @@ def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
         "Features: decoding, preparing and the backbone, as measured when they were computed. Method: predicting from "
         "features alone. Parameters: of the whole backbone. A clip is all frames of one view."
     )
-    lacking = [head for name, head in COSTS.items() if any(math.isnan(whole.mean(name, cell)) for cell in cells)]
+    yield (
+        "Peak memory over start: what training and predicting held at most beyond what was held when they began (on a GPU torch's "
+        "memory there, on a CPU the process's: libraries, backbone); the CSV has the whole peak too."
+    )
+    lacking = [
+        head for name, head in COSTS.items() if any(math.isnan(nanmean(_each(whole, name, cell))) for cell in cells)
+    ]
     if lacking:
         yield f"{MISSING}: not recorded, as in runs from before costs were kept, or not known: {', '.join(lacking)}."
     if left := len({(c.key.column, _row(c)) for c in whole.cells}) - len(cells):

@@ -102,12 +102,12 @@ def diagram(group: _ranks.Group, small: str) -> Figure:
     left, right, scale = _layout(names[:half], names[half:][::-1], axis_end(group))
     bars = [(low, min(high, scale.end)) for low, high in group.tied if low <= ranks[-1]]
     levels = bar_levels(bars, 0.08 / scale.width * (scale.end - 1))
-    head = _plots.fitted(_plots.cut(group.where, 100), 60, 7, _plots.WIDTH_IN - 2 * _EDGE)
-    note = _plots.fitted(small, 90, _plots.NOTE_SIZE, _plots.WIDTH_IN - 2 * _EDGE)
+    head = _plots.fitted(group.where, 60, _plots.TITLE_SIZE, _plots.WIDTH_IN - 2 * _EDGE)
+    note = _plots.wrapped_note(small)
     line = 0.13 * (head.count("\n") + 1) + 0.42  # where the axis lies, from the top
     first = line + 0.1 + _BAR_IN * (max(levels, default=-1) + 1)
     drawn_in = first + max(left.height, right.height) + 0.03
-    height = drawn_in + 0.09 * (note.count("\n") + 1) + 0.05
+    height = drawn_in + 0.1 * (note.count("\n") + 1) + 0.05
     figure = Figure(figsize=(_plots.WIDTH_IN, height))
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
@@ -119,10 +119,10 @@ def diagram(group: _ranks.Group, small: str) -> Figure:
     for (low, high), level in zip(bars, levels, strict=True):
         at = line + 0.08 + _BAR_IN * level
         ends = [scale(low) - 0.025, scale(high) + 0.025]
-        ax.plot(ends, [at, at], color=_plots.colours(1)[0], linewidth=_BAR, solid_capstyle="butt", zorder=3)
+        ax.plot(ends, [at, at], color="0.15", linewidth=_BAR, solid_capstyle="butt", zorder=3)
     _leaders(ax, left, [scale(rank) for rank in ranks[:half]], line, first, False)
     _leaders(ax, right, [scale(rank) for rank in ranks[half:][::-1]], line, first, True)
-    ax.text(_EDGE, height - 0.03, note, va="bottom", fontsize=_plots.NOTE_SIZE, color="0.25")
+    ax.text(_EDGE, height - 0.03, note, va="bottom", fontsize=_plots.SMALL, color="0.25")
     return figure
 
 

@@ -6,10 +6,9 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.lines import Line2D
 
 from bench.contracts import Artifact
-from results import _notes, _plots, _tables
+from results import _looks, _notes, _plots, _tables
 from results._data import Board, Cell, board, grouped
 from results._keys import column_name, protocol_name
 
@@ -56,8 +55,7 @@ def _points(whole: Board, cells: Sequence[Cell]) -> pd.DataFrame:
         }
         point |= {"status": cell.status, "top1": cell.top1}
         if cell.interval is not None:
-            half = cell.half_width
-            point |= {"low": cell.top1 - half, "high": cell.top1 + half, "interval_over": cell.interval.over}
+            point |= {"low": cell.interval.low, "high": cell.interval.high, "interval_over": cell.interval.over}
         told = {"num_runs": len(cell.done), "problems": "; ".join(cell.problems)}
         points.append({**point, **told, "run_ids": " ".join(whole.run_ids(cell))})
     return pd.DataFrame(points, columns=["backbone", "shown_as", "shots", *numbers])
@@ -75,24 +73,16 @@ def _draw(whole: Board, frame: pd.DataFrame, cells: Sequence[Cell]) -> Figure:
     small += f" Not drawn for want of room: {others} more methods." if others else ""
     without = sorted(set(frame["backbone"]) - set(backbones))
     small += f" Without few-shot runs, so not shown: {', '.join(without)}." if without else ""
-    palette = _plots.colours(len(lines) + len(levels))
-    looks: dict[str, dict[str, Any]] = {}
-    for i, name in enumerate(lines):
-        looks[name] = {"color": palette[i], "marker": _plots.MARKERS[i % len(_plots.MARKERS)]}
-    handles = [Line2D([], [], label=_plots.name(name), **looks[name]) for name in lines]
-    for i, name in enumerate(levels):
-        dash = _plots.DASHES[i % len(_plots.DASHES)]
-        level: dict[str, Any] = {"color": palette[len(lines) + i], "linestyle": dash, "linewidth": 0.9}
-        looks[f"zero-shot: {name}"] = level
-        handles.append(Line2D([], [], label=_plots.name(name), **level))
-    handles.append(Line2D([], [], label="chance", color="black", linestyle=":", linewidth=0.9))
-    figure, axes = _plots.panels(len(backbones), 1.55, _plots.legend_height_in(handles) + _plots.note_height_in(small))
+    looks = _looks.looks(whole)
+    handles = [_plots.entry(name, **looks[name]) for name in lines]
+    handles += [_plots.entry(name, **_level(looks[name])) for name in levels]
+    handles.append(_plots.entry("chance", color="black", linestyle=":", linewidth=0.9))
+    figure, axes = _plots.panels(backbones, 1.55, _plots.legend_height_in(handles) + _plots.note_height_in(small))
     for ax, backbone in zip(axes, backbones, strict=True):
         of_backbone = [cell for cell in cells if column_name(cell.key.column) == backbone]
         for count in whole.distinct("num_classes", of_backbone, done=False):
             ax.axhline(100 / count, color="black", linestyle=":", linewidth=0.9)
         _panel(ax, frame[frame["backbone"] == backbone], looks)
-        ax.set_title(_plots.name(backbone, 26))
         ax.set_xticks(sorted(few["shots"].unique()), [str(k) for k in sorted(few["shots"].unique())])
     for ax in axes[-2:]:
         ax.set_xlabel("training videos a class (K)")
@@ -110,7 +100,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> N
     ax.set_ylim(0, 100)
     for name, part in frame.groupby("shown_as", sort=False):
         for value in part.loc[part["shots"] == 0, "top1"].dropna():
-            ax.axhline(100 * value, **looks[f"zero-shot: {name}"])
+            ax.axhline(100 * value, **_level(looks[str(name)]))
         points = part[part["shots"] > 0].dropna(subset=["top1"]).sort_values("shots")
         if points.empty:
             continue
@@ -124,6 +114,11 @@ def _panel(ax: Axes, frame: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> N
             linewidth=0,
         )
         ax.plot(shots, 100 * points["top1"].to_numpy(float), clip_on=False, zorder=3, **look)
+
+
+def _level(look: dict[str, Any]) -> dict[str, Any]:
+    """How the horizontal line of a method looks: thinner than a curve, and without its marker."""
+    return {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 0.9}
 
 
 def _best(frame: pd.DataFrame) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.contracts import Artifact
-from results import _pairs, _plots, _tables
+from results import _looks, _pairs, _plots, _tables
 from results._data import Board, board
 from results.confusion import confused
 
@@ -63,6 +63,18 @@ def ends(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if len(frame) <= 2 * MOST else pd.concat([frame.head(MOST), frame.tail(MOST)])
 
 
+def _subtracted(pair: _pairs.Pair) -> str:
+    """What is subtracted from what."""
+    return " − ".join(cell.name for cell in reversed(pair.cells)) + ", points"
+
+
+def _span(least: float, most: float) -> tuple[float, float]:
+    """The axis that all panels share: from the largest loss to the largest gain, one point at least."""
+    least = min(least, most - 1)
+    room = 0.05 * (most - least)
+    return least - room, most + room
+
+
 def _draw(
     whole: Board,
     one: _pairs.Chosen,
@@ -77,21 +89,31 @@ def _draw(
     )
     drawn = [ends(frame) for frame in frames]
     rows = max(map(len, drawn))
-    better, worse = _plots.colours(2)
-    figure, axes = _plots.stacked(len(pairs), 0.45 + 0.105 * max(rows, 4), 0.15 + _plots.note_height_in(small))
-    for ax, pair, frame, every in zip(axes, pairs, drawn, frames, strict=True):
+    looks = _looks.looks(whole)
+    height, extra = 0.3 + 0.11 * max(rows, 4), 0.15 + _plots.note_height_in(small)
+    labels = [[_plots.cut_to(name, _plots.SMALL, 1.2) for name in frame["class"]] for frame in drawn]
+    left = 0.1 + max((_plots.width_in(label, _plots.SMALL) for part in labels for label in part), default=0.0)
+    said = [_plots.fitted(_subtracted(pair), 60, 7, _plots.WIDTH_IN - left - 0.05) for pair in pairs]
+    lines = sum(text.count("\n") + 2 for text in said)  # one for the ticks
+    titles = [pair.column for pair in pairs]
+    figure, axes = _plots.panels(titles, height, extra + 0.13 * lines, left_in=left, across=1, sharey=False)
+    for ax, pair, frame, every, text, names in zip(axes, pairs, drawn, frames, said, labels, strict=True):
         values = 100 * frame["gain"].to_numpy(float)
+        better, worse = (looks[cell.name]["color"] for cell in reversed(pair.cells))
         ax.barh(range(len(values)), values, color=[better if v >= 0 else worse for v in values], linewidth=0)
-        labels = [_plots.name(_plots.cut(text, 28), 99) for text in frame["class"]]
-        ax.set_yticks(range(len(labels)), labels, fontsize=5.5)
-        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.set_yticks(range(len(names)), names, fontsize=_plots.SMALL)
+        ax.set_ylim(len(names) - 0.4, -0.6)
         ax.axvline(0, color="0.3", linewidth=0.7)
         if len(frame) < len(every):
             ax.axhline(MOST - 0.5, color="0.3", linewidth=0.7, linestyle=":")
         ax.grid(visible=False, axis="y")
-        ax.set_title(_plots.name(pair.column, 40))
         if frame.empty:
-            ax.text(0.5, 0.5, "no class in common", transform=ax.transAxes, ha="center", va="center", fontsize=6)
-    axes[-1].set_xlabel("gain in recall (points)")
+            ax.text(
+                0.5, 0.5, "no class in common", transform=ax.transAxes, ha="center", va="center", fontsize=_plots.SMALL
+            )
+        ax.set_xlabel(text)
+        ax.tick_params(labelbottom=True)
+    gained = [0.0, *(100 * pd.concat(drawn)["gain"])]
+    axes[0].set_xlim(*_span(min(gained), max(gained)))
     _plots.note(figure, small)
     return figure

@@ -103,7 +103,8 @@ class _Sheet:
         test, p = self._tests[group, place]
         span = "" if math.isnan(test.low) else f" [{points(test.low, True)}, {points(test.high, True)}]"
         equal = not np.round(group.scores[:, 0] - group.scores[:, place], DECIMALS).all()
-        marks = (self.feet.mark(test.test),) if equal else ()  # fewer data sets than the notes tell
+        flat = math.isnan(test.low) and len(group.datasets) >= FEWEST
+        marks = (self.feet.mark(test.test),) if equal or flat else ()  # what the notes do not tell
         return (
             _tables.Cell(points(test.difference, True) + span, marks=marks),
             _tables.Cell(p_text(p)),
@@ -202,7 +203,7 @@ class _Sheet:
             )
         if len(more) < len(self.ranked):
             told.append("of two methods, the signed-rank test finds no difference")
-        yield f"Bold: the best of one protocol on one backbone, and what is not told apart from it: {'; '.join(told)}."
+        yield f"{_tables.BOLD}the best of one protocol on one backbone, and what is not told apart from it: {'; '.join(told)}."
         num = len(self._tests)
         yield (
             "Best − this: the best-ranked method against this one, exact signed-rank test over data sets, Hodges-Lehmann "

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 
 from bench.contracts import Artifact
-from results import _pairs, _plots, _tables
+from results import _looks, _pairs, _plots, _tables
 from results._data import Board, Cell, board
 
 if TYPE_CHECKING:
@@ -70,10 +69,11 @@ def _draw(whole: Board, one: _pairs.Chosen, frame: pd.DataFrame) -> Figure:
         f"{NUM_BINS} bins of the largest softmax of the logits, all runs of a method together; larger points hold more "
         f"videos; ECE in percent, the baseline's first; dashed: confidence is accuracy. {_pairs.note(whole, one, one.pairs)}"
     )
-    looks = _plots.looks(cell.name for pair in one.pairs for cell in pair.cells)
-    handles = [Line2D([], [], label=_plots.name(label), **look) for label, look in looks.items()]
+    looks = _looks.looks(whole)
+    named = dict.fromkeys(cell.name for pair in one.pairs for cell in pair.cells)
+    handles = [_plots.entry(name, **looks[name]) for name in named]
     extra = _plots.legend_height_in(handles) + _plots.note_height_in(small)
-    figure, axes = _plots.panels(len(one.pairs), 1.75, extra)
+    figure, axes = _plots.panels([pair.column for pair in one.pairs], 1.75, extra)
     for ax, pair in zip(axes, one.pairs, strict=True):
         ax.plot([0, 100], [0, 100], color="0.3", linestyle="--", linewidth=0.7)
         told = []
@@ -86,7 +86,7 @@ def _draw(whole: Board, one: _pairs.Chosen, frame: pd.DataFrame) -> Figure:
             sizes = 3 + 22 * (here["num"] / here["num"].max()).to_numpy(float)
             ax.scatter(x, y, s=sizes, color=look["color"], marker=look["marker"], linewidth=0, clip_on=False)
             told.append(f"{100 * here['ece'].iloc[0]:.1f}")
-        ax.set_title(f"{_plots.name(pair.column, 26)}\nECE {' / '.join(told)}")
+        ax.set_title(f"{ax.get_title()}\nECE {' / '.join(told)}")
         ax.set_xlim(0, 100)
         ax.set_ylim(0, 100)
         ax.set_xticks([0, 25, 50, 75], ["0", "25", "50", "75"])  # 100 would touch the next panel's 0

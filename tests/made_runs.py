@@ -46,7 +46,12 @@ def record(method="zero_shot", seed=1, **changes):
         "columns": columns,
         "undecodable": {},
         "forward": [{"batch": 16, "device": "cpu", "videos": 12}],
-        "provenance": {"git": "abc", "host": "node17", "command": ["bench", "run"], "versions": {"numpy": "2.2"}},
+        "provenance": {
+            "git": "abc",
+            "host": "node17",
+            "command": ["/opt/bench/__main__.py", "run", "--root", "all clips"],
+            "versions": {"numpy": "2.2"},
+        },
         **changes,
     }
 

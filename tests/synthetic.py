@@ -160,7 +160,12 @@ def _run(
         **{"num_failed_train": 0, "num_groups": len(set(videos["groups"])), "num_train": (shots or 0) * num_classes},
         **{"num_leaked": 0, "num_trainable": 512 * m, "num_parameters": 10_000_000 * (b + 1), "gflops": 17.5 * (b + 1)},
         **{"feature_ms": 20.0 + b, "fit_seconds": float(rng.uniform(1, 9)) if m else 0.0, "predict_ms": 0.1 + 0.01 * m},
-        **{"peak_memory_mb": 900.0 + b, "hardware": "2 cores of x86_64", "num_pool": 3 * num_videos},
+        **{
+            "peak_memory_mb": 900.0 + b,
+            "start_memory_mb": 880.0,
+            "hardware": "2 cores of x86_64",
+            "num_pool": 3 * num_videos,
+        },
     }
     record = {
         "spec": {**spec, "seed": seed},

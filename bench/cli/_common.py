@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.table import Table
 
 from bench import knowledge, plugins
 from bench.contracts import BenchError, Choice
+
+if TYPE_CHECKING:
+    from bench.reporting import Rendered
 
 # What a terminal obeys or hides: C0 but for tab and newline, C1, and the marks that turn the direction of writing.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -52,11 +55,13 @@ def print_table(table: Table, rows: Iterable[Sequence[str]]) -> None:
     out.file.write("".join(f"{line.rstrip()}\n" for line in shown.get().splitlines()))
 
 
-def tell_errors(errors: Mapping[str, str]) -> bool:
-    """Say which tables and plots could not be rendered; whether there are any."""
-    for name, reason in errors.items():
+def tell_problems(rendered: Rendered) -> bool:
+    """Say which tables and plots could not be rendered, and which runs are damaged; whether there are any."""
+    for name, reason in rendered.errors.items():
         err.print(f"  not rendered  {name}  {reason}")
-    return bool(errors)
+    for line in rendered.damage():
+        err.print(f"  damaged  {line}")
+    return bool(rendered.errors or rendered.damaged)
 
 
 def choice_of(

@@ -17,7 +17,8 @@ def power(
     runs: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            "--from", help="Two run ids or labels, as in status --runs: what is not given is measured on them."
+            "--from",
+            help="Two run ids (or their first characters) or labels, as in status --runs: what is not given is measured on them.",
         ),
     ] = None,
     accuracy: Annotated[float | None, typer.Option(help="Of the first method, in percent; 80 unless given.")] = None,
@@ -38,15 +39,16 @@ def power(
     seeds: Annotated[int | None, typer.Option(help="Seeds that you have.")] = None,
 ) -> None:
     """How many videos, groups and seeds a difference needs. Example: python -m bench power --difference 2 --videos 1530"""
+    from bench import pilot
     from bench import power as planning
     from bench.store import Results
 
     if runs is None:
         assumed, available = planning.Assumptions(), planning.Available()
     else:
-        assumed, available = planning.measure(Results(bench_home(writes=False)), *runs)
+        assumed, available = pilot.measure(Results(bench_home(writes=False)), *runs)
     points = {"accuracy": accuracy, "spread": spread, "seed_spread": seed_spread}
-    given = {name: value / 100 for name, value in points.items() if value is not None}
+    given: dict[str, Any] = {name: value / 100 for name, value in points.items() if value is not None}
     others = {"correlation": correlation, "videos_per_group": videos_per_group}
     given |= {name: value for name, value in others.items() if value is not None}
     measured = tuple(name for name in assumed.measured if name not in given)

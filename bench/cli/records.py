@@ -10,7 +10,7 @@ import typer
 
 from bench import _progress
 from bench._files import bench_home
-from bench.cli._common import err, out, tell_errors, visible
+from bench.cli._common import err, out, tell_problems, visible
 
 SHOWN = 20  # changes told one by one
 
@@ -91,20 +91,20 @@ def reproduce(
 ) -> None:
     """The same spec here and now, held against what is stored; exit code 1 if it does not hold. Example: python -m bench reproduce 0123"""
     from bench import records, store
-    from bench.reproducing import TOLERANCE, clean_up, scratch_folder, told
-    from bench.reproducing import reproduce as again
 
     home = bench_home()
-    full = records.find(home, run_id)
+    full = records.find(home, run_id)  # before the next imports, which take their time
+    from bench.reproducing import TOLERANCE
+    from bench.reproducing import reproduce as again
+    from bench.reproduction import told
+
     allowed = TOLERANCE if tolerance is None else tolerance
     with _progress.bars() as display:
-        result = again(home, full, root, allowed, _progress.reporter(display))
+        result = again(home, full, root, allowed, _progress.reporter(display), keep)
     for line in told(result, store.read_record(home, full), allowed):
         out.print(line)
-    if keep or not result.holds:
-        out.print(f"it lies under {scratch_folder(home, full)}")
-    else:
-        clean_up(home, full)
+    if result.folder is not None:
+        out.print(f"it lies under {result.folder}")
     if not result.holds:
         raise typer.Exit(1)
 
@@ -124,19 +124,24 @@ def export(
     from bench import records
     from bench.exporting import export as pack
 
-    home = bench_home(writes=False)
+    home = bench_home()
     chosen = [records.find(home, run_id) for run_id in run_ids] if run_ids else None
     done = pack(home, to, chosen, dataset or None, force)
     out.print(f"{done.path}: {done.num_runs} runs, {done.num_files} files, {done.size / 1e6:.2f} MB")
-    out.print("host names, folders and user names in paths were taken out of it, for a review that is double-blind")
-    out.print("python render.py in it writes its report again; README.txt says what is what")
+    out.print("names of users and hosts, paths and addresses were taken out of it, for a review that is double-blind")
+    out.print(
+        "python render.py in it writes its report again; README.txt says what is what, what was taken out and what was kept"
+    )
 
 
 def render(
     kind: Annotated[str, typer.Option(help="tables, plots or all.")] = "all",
     verbose: Annotated[bool, typer.Option("--verbose", help="Every file.")] = False,
 ) -> None:
-    """Tables and plots from what is complete; exit code 1 if one cannot be rendered. Example: python -m bench render --kind tables"""
+    """Tables and plots from what is complete; exit code 1 if one cannot be rendered or a run is damaged.
+
+    Example: python -m bench render --kind tables
+    """
     from bench import reporting
 
     rendered = reporting.write(bench_home(), kind)
@@ -144,17 +149,17 @@ def render(
         for name in rendered.files:
             out.print(str(rendered.folder / name))
     out.print(f"{kind}: rendered; {len(rendered.files)} files in {rendered.folder}, all of them on {rendered.page}")
-    if tell_errors(rendered.errors):
+    if tell_problems(rendered):
         raise typer.Exit(1)
 
 
 def refresh_report(home: Path) -> bool:
-    """Bring the report up to date and say where it lies; whether a part of it could not be rendered."""
+    """Bring the report up to date and say where it lies; whether a part of it could not be rendered or a run is damaged."""
     from bench import reporting
 
     rendered = reporting.refresh(home)
     out.print(f"report: {rendered.page}")
-    return tell_errors(rendered.errors)
+    return tell_problems(rendered)
 
 
 def index(

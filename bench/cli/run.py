@@ -10,7 +10,7 @@ import typer
 
 from bench import _progress, plugins
 from bench._files import bench_home
-from bench.cli._common import Names, choice_of, err, out, tell_errors
+from bench.cli._common import Names, choice_of, err, out, tell_problems
 from bench.contracts import BenchError
 
 
@@ -95,14 +95,14 @@ def _launch(planned: list[Any], home: Path, where: str, workers: int | None) -> 
 
 
 def _show_report(home: Path, manifest: str, table: str) -> bool:
-    """The report brought up to date and the sweep's own table printed; whether a part of it could not be rendered."""
+    """The report brought up to date and the sweep's own table printed; whether a part was not rendered or a run is damaged."""
     from bench import reporting
 
     rendered = reporting.refresh(home)
     if table not in rendered.errors:
         out.print(reporting.text(home, table, manifest))
     out.print(f"report: {rendered.page}")
-    return tell_errors(rendered.errors)
+    return tell_problems(rendered)
 
 
 def tune(

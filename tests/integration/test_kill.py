@@ -6,11 +6,12 @@ goes through `encode_video`, and waits where a file tells it to, so that the kil
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from commands import Place, kill
 
-from bench import store
+from bench import records, store
 from bench.features import SHARD_ROWS
 
 pytestmark = pytest.mark.slow
@@ -65,3 +66,10 @@ def test_a_run_tells_the_command_that_was_typed_and_not_its_worker_s(undisturbed
     for run_id in undisturbed.complete:
         command = store.read_record(undisturbed.home, run_id)["provenance"]["command"]
         assert command[0].endswith("__main__.py") and command[1:4] == ["run", "--dataset", "folder"]
+        assert records.pasteable(command).startswith("python -m bench run --dataset folder")
+
+
+def test_a_run_tells_the_log_of_the_worker_that_did_it(undisturbed):
+    for run_id in undisturbed.complete:
+        told, _, log = records.log_line(undisturbed.home, run_id).partition(": ")
+        assert told == "log of its worker" and Path(log).is_file() and log.endswith("_log.err")

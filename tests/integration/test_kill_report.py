@@ -5,11 +5,15 @@ One process does all renders: for each step a child is forked, which kills itsel
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
 import made_runs
 import pytest
+from commands import any_alive
 
 from bench import records, reporting, rescoring, store
 from bench.plugins import ROOT
@@ -179,6 +183,39 @@ def test_killed_in_a_rescore_each_run_has_its_old_scores_or_its_new_ones_and_the
     drive(home, "rescore", kept, check)
     assert {state for state, _ in seen} == {"oo", "no", "nn"}
     assert seen[0] == ("oo", True) and seen[-1] == ("nn", False) and ("nn", True) in seen
+
+
+RESCORING = """
+import sys, time
+from pathlib import Path
+from bench import rescoring
+
+def wait(done, total):
+    print("ready", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    rescoring.rescore(Path(sys.argv[1]), dry_run=True, workers=2, progress=wait)
+"""
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_rescore_leave_when_the_process_that_started_them_is_killed(home, tmp_path):
+    script = tmp_path / "rescoring.py"
+    script.write_text(RESCORING)
+    command, env = [sys.executable, str(script), str(home)], {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            assert process.stdout.readline() == "ready\n" and any_alive(process.pid)
+            process.kill()
+            process.wait()
+            deadline = time.monotonic() + 30
+            while any_alive(process.pid) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert not any_alive(process.pid), "workers are still there"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

@@ -1,13 +1,20 @@
 """A stored run done again here and now: the same number, or the reason why not."""
 
 import json
+import os
+import subprocess
+import sys
 
+import made_runs
 import numpy as np
+import pandas as pd
 import pytest
 from commands import bench
 
 import bench as kpbench
-from bench import planning, reproducing, store
+from bench import planning, reproducing, runner, store
+from bench.contracts import BenchError
+from bench.plugins import ROOT
 from bench.specs import RunSpec
 
 pytestmark = pytest.mark.slow
@@ -49,6 +56,10 @@ def command(capsys, monkeypatch):
     return lambda *words: bench(capsys, monkeypatch, *words)
 
 
+def scratch_of(home):
+    return list(home.glob("reproduce*"))
+
+
 def edit(home, run_id, change):
     path = store.run_folder(home, run_id) / "run.json"
     record = json.loads(path.read_text())
@@ -61,9 +72,8 @@ def test_here_and_now_it_is_the_same_bit_for_bit_and_the_scratch_home_is_removed
     code, out, err = command("reproduce", run_id[:6])
     assert code == 0, out + err
     assert f"run {run_id}: reproduced, bit for bit" in out and "0 of" in out and "(differs)" not in out
-    assert not (home / "reproduce").exists() and any((home / "data").iterdir()), (
-        "links are removed, not what they lead to"
-    )
+    assert not scratch_of(home) and any((home / "data").iterdir()), "links are removed, not what they lead to"
+    assert "scores.csv: what the stored predictions give" in out
     assert {p: p.stat().st_mtime_ns for p in home.glob("features/*/*")} == features
     assert list(store.run_ids(home)) == [run_id]
 
@@ -72,10 +82,11 @@ def test_features_are_computed_anew_and_kept_where_asked(home, run_id, command):
     for shard in home.glob("features/*/*"):
         shard.unlink()
     code, out, _ = command("reproduce", run_id, "--keep")
-    scratch = reproducing.scratch_folder(home, run_id)
+    (scratch,) = scratch_of(home)
     assert code == 0 and str(scratch) in out
     assert store.is_complete(scratch, run_id) and list(scratch.glob("features/*/*.safetensors"))
-    assert (scratch / "data").is_symlink()
+    assert (scratch / "data").is_symlink() and not (scratch / "features").is_symlink()
+    assert not list(home.glob("features/*/*.safetensors")) and not (home / "weights").exists()
 
 
 def test_other_numbers_are_told_with_how_far_how_many_answers_and_what_is_different_around(home, run_id, command):
@@ -92,7 +103,8 @@ def test_other_numbers_are_told_with_how_far_how_many_answers_and_what_is_differ
     assert code == 1 and "NOT reproduced: the same run gives other numbers" in out
     assert changed and f"{changed} of {len(right)} top-1 answers differ" in out and "possible reason" in out
     assert f"library numpy: 1.0.0 -> {np.__version__}" in out and "cpus: 999 ->" in out
-    assert reproducing.scratch_folder(home, run_id).is_dir(), "it stays, to be looked at"
+    assert str(*scratch_of(home)) in out, "it stays, to be looked at"
+    assert "scores.csv: what the run gives now, but NOT what its stored predictions give" in out
 
 
 @pytest.mark.parametrize(
@@ -164,3 +176,173 @@ def test_the_data_may_lie_elsewhere_here(home, tmp_path, command, monkeypatch):
     code, out, _ = command("reproduce", run_id, "--root", tmp_path / "here")
     # The folder's name is the data set's name, so this is the same rows under another name only if that is kept.
     assert "predictions: equal bit for bit" in out
+
+
+# --- on a fake backbone, which is fast -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """A home with one run on a folder of videos; home, id and adapter."""
+    from fakes import plug_in_adapter, write_classes
+
+    home = tmp_path / "bench_home"
+    home.mkdir()
+    adapter = plug_in_adapter(monkeypatch)
+    there = write_classes(tmp_path / "there", ("run", "wave"), 2)
+    kpbench.run(RunSpec(dataset="folder", root=str(there), backbone="fake", method="zero_shot"), home)
+    return home, next(iter(store.run_ids(home))), adapter
+
+
+def edit_scores(home, run_id, change):
+    path = store.run_folder(home, run_id) / "scores.csv"
+    table = pd.read_csv(path)
+    change(table)
+    table.to_csv(path, index=False)
+
+
+def test_stored_features_are_not_used(fake):
+    home, run_id, adapter = fake
+    encoded = adapter.num_encoded
+    for _ in range(2):
+        assert reproducing.reproduce(home, run_id).status == "identical"
+    assert encoded and adapter.num_encoded == 3 * encoded, "each time all of them"
+    assert sorted(p.name for p in home.iterdir()) == ["features", "manifests", "runs"]
+
+
+def test_two_at_once_do_not_disturb_each_other(fake, monkeypatch):
+    home, run_id, _ = fake
+    real, inner = runner.execute, []
+
+    def execute(resolved, scratch):
+        if not inner:
+            inner.append(None)
+            inner[0] = reproducing.reproduce(home, run_id)
+        real(resolved, scratch)
+
+    monkeypatch.setattr(runner, "execute", execute)
+    outer = reproducing.reproduce(home, run_id, keep=True)
+    assert outer.status == inner[0].status == "identical"
+    assert store.is_complete(outer.folder, run_id) and scratch_of(home) == [outer.folder]
+
+
+def test_nothing_is_left_after_an_error(fake, monkeypatch):
+    home, run_id, _ = fake
+    with pytest.raises(BenchError, match="there is no such file or folder"):
+        reproducing.reproduce(home, run_id, root=str(home / "nowhere"))
+    monkeypatch.setattr(reproducing, "compare", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        reproducing.reproduce(home, run_id)
+    assert not scratch_of(home) and not (home / "data").exists()
+
+
+def test_scores_that_nobody_computed_are_told_and_do_not_stand(fake, command):
+    home, run_id, _ = fake
+    edit_scores(home, run_id, lambda table: table.loc.__setitem__((table["metric"] == "top1", "value"), 0.99))
+    code, out, _ = command("reproduce", run_id)
+    assert code == 1 and "reproduced, bit for bit" in out
+    assert "scores.csv: NOT what the stored predictions give" in out and "top1: 0.990000 there, " in out
+    assert out.count(" there, ") == 1, "the other metrics are as they were"
+
+
+def test_scores_by_other_metrics_are_no_failure_and_none_at_all_are_one(fake):
+    home, run_id, _ = fake
+
+    def change(table):
+        table["value"], table["metrics_version"] = table["value"] / 2, 99
+
+    edit_scores(home, run_id, change)
+    found = reproducing.reproduce(home, run_id)
+    assert found.scores == "another metrics version" and found.holds and found.scored
+    (store.run_folder(home, run_id) / "scores.csv").write_text("metric,value\n")
+    found = reproducing.reproduce(home, run_id)
+    assert (found.status, found.scores, found.holds) == ("identical", "unreadable", False)
+
+
+@pytest.mark.parametrize(
+    "then, now, same",
+    [
+        (OSError("{home}/features is full"), OSError("{home}/features is full"), True),
+        (OSError("{root}/run is gone"), OSError("{root}/run is gone"), True),
+        (OSError("{home}/features is full"), OSError("{home}/runs is full"), False),
+        (ValueError("odd"), ValueError("even"), False),
+        (ValueError("odd"), TypeError("odd"), False),
+    ],
+)
+def test_a_failure_is_the_same_by_its_type_and_words_and_not_by_where_it_was(fake, monkeypatch, then, now, same):
+    home, _, _ = fake
+    raised = [then]
+
+    def fail(resolved, where):
+        error = raised[0]
+        raise type(error)(str(error).format(home=where, root=resolved.spec.root))
+
+    monkeypatch.setattr(runner, "_fit_and_predict", fail)
+    root = home.parent / "there"
+    with pytest.raises(type(then)):
+        kpbench.run(RunSpec(dataset="folder", root=str(root), backbone="fake", method="zero_shot", seed=7), home)
+    (failed,) = [r for r in store.run_ids(home) if store.failure(home, r)]
+    raised[0] = now
+    (root.parent / "elsewhere").mkdir()
+    moved = root.rename(root.parent / "elsewhere" / "there")
+    found = reproducing.reproduce(home, failed, root=str(moved))
+    assert (found.status, found.holds) == (("same failure", True) if same else ("other outcome", False))
+    assert found.reasons[0].startswith(type(then).__name__) and found.reasons[1].startswith(type(now).__name__)
+
+
+NONE, INF, NAN = -np.inf, np.inf, np.nan
+
+
+@pytest.mark.parametrize("then, now", [(NONE, 0.0), (0.0, NONE), (NONE, NAN), (NAN, 0.0), (NONE, INF), (0.0, NAN)])
+def test_what_is_not_finite_at_one_time_alone_is_a_difference(then, now):
+    rows = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], np.float32)
+    before, after = (made_runs.predictions(num=2, logits=rows.copy()) for _ in range(2))
+    before.logits[1, 2], after.logits[1, 2] = then, now
+    found, why_not = reproducing.compare(before, after)
+    assert found is None and "infinite or NaN" in why_not
+    after.logits[1, 2] = then
+    found, _ = reproducing.compare(before, after)
+    assert found.identical and found.relative == 0
+
+
+CHANGES = {
+    "backbone": {"backbone": "gone"},
+    "method": {"method": "gone"},
+    "weights": {"backbone": "clip-vit-b-16"},
+    "root": {"dataset": "folder", "root": "/nowhere/at/all"},
+}
+
+
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (None, "no finished run"),
+        ("spec", "no spec"),
+        ("predictions", "damaged"),
+        ("backbone", "unknown adapter 'gone'"),
+        ("method", "unknown method 'gone'"),
+        ("weights", "fetch clip-vit-b-16"),
+        ("root", "no such file or folder"),
+    ],
+)
+def test_what_cannot_be_done_again_is_refused_before_torch_is_loaded(tmp_path, spoil, said):
+    home, run_id = tmp_path / "home", "a1b2c3d4e5f6"
+    made_runs.complete(home, run_id)
+    folder = store.run_folder(home, run_id)
+    if spoil == "spec":
+        edit(home, run_id, lambda record: record.pop("spec"))
+    elif spoil in CHANGES:
+        edit(home, run_id, lambda record: record["spec"].update(CHANGES[spoil]))
+    elif spoil:
+        (folder / "predictions.npz").write_bytes(b"PK")
+    asked = run_id if spoil else "0" * 12
+    program = (
+        "import sys; from bench.cli import main\n"
+        f"sys.argv = ['bench', 'reproduce', {asked!r}]\n"
+        "try: main()\n"
+        "except SystemExit as stop: print(stop.code, 'torch' in sys.modules)\n"
+    )
+    env = {**os.environ, "BENCH_HOME": str(home)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "False"] and said in " ".join(done.stderr.split())
+    assert not scratch_of(home) and not (home / "data").exists()

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from bench import decoding, frames, planning, runner
-from bench.decoding import Job, cores, decode_workers, prepared
+from bench._processes import cores
+from bench.decoding import Job, decode_workers, prepared
 from bench.features import FeatureStore, row_keys
 from bench.forward import Encoder
 from bench.manifest import build as build_manifest

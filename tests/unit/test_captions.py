@@ -48,3 +48,14 @@ def test_many_seeds_are_counted():
     for seed in range(1, 41, 2):
         results.add([0.4, 0.5], seed=seed, label=f"m{seed}")
     assert "seeds 1 to 39 (20 of them)" in caption(results)
+
+
+def test_numbers_without_an_interval_are_not_counted_among_what_intervals_are_over():
+    results = FakeResults()
+    for seed in (1, 2, 3):
+        results.add([0.1 * seed, 0.5, 0.6], seed=seed, **COOP)
+        results.add([0.5, 0.5, 0.6], seed=seed, **{**COOP, "label": "same", "method": "same"})
+    results.add([0.5], label="one group")
+    results.add(label="broken", status="failed", reason="disk full")
+    assert "; 95 % intervals over 3 seeds; " in caption(results)
+    assert "; no intervals; " in caption(results, intervals=())

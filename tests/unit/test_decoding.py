@@ -14,6 +14,7 @@ from fakes import FakeAdapter, FakeTransform
 from stored import NUM, fill, manifest_of, store_of
 
 from bench import decoding, features, forward
+from bench._processes import cores
 from bench.contracts import BenchError
 from bench.decoding import Job, decode_workers, prepared
 from bench.features import row_keys
@@ -109,10 +110,10 @@ def test_decoding_gets_the_cores_that_feeding_a_gpu_leaves(device, cores, worker
 
 def test_cores_are_those_that_this_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 7}, raising=False)
-    assert decoding.cores() == 3
+    assert cores() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert decoding.cores() == 2
+    assert cores() == 2
 
 
 ORPHANED = """

@@ -4,6 +4,7 @@ Accept: `python -m pytest tests/unit/test_golden_tables.py --accept-golden`, the
 """
 
 import io
+import re
 import shutil
 from pathlib import Path, PurePath
 
@@ -48,6 +49,17 @@ def test_tables_stay_as_they_were_accepted(case, request):
             assert content == golden, f"{name}/{file} is not what was accepted; see this file's first lines"
 
 
+def test_every_column_of_a_csv_is_documented(case):
+    _, found = case
+    text = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
+    known = set(re.findall(r"`([^`]+)`", text))
+    ends = [end for end in known if end.startswith("_")]
+    known |= {f"{name}{end}" for name in ("base_top1", "novel_top1", "harmonic_mean") for end in ends}
+    tables = [file for file in found if file.endswith(".csv") and file.replace(".csv", ".tex") in found]
+    columns = {column for file in tables if len(_read(found[file])) for column in _read(found[file])}
+    assert not {column for column in columns - known if not column.startswith("top1_")}
+
+
 def _read(content):
     return pd.read_csv(io.StringIO(content), keep_default_na=False, na_values=[""])
 
@@ -80,3 +92,15 @@ def test_every_table_compiles_and_fits_the_page(tmp_path):
         line for line in log.splitlines() if "Overfull" in line or "too large" in line or "Missing char" in line
     ]
     assert text.count("Table ") == sum(body.count(r"\caption{") for body in bodies)
+
+
+@pytest.mark.latex
+def test_no_table_is_scaled_down_to_type_that_is_hard_to_read(tmp_path):
+    bodies = [p.read_text() for p in sorted((GOLDEN / "paper").glob("*.tex"))]
+    scaled = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+    measured = "\n\\clearpage\n".join(bodies).replace(scaled, r"\measured{%")
+    told = r"\newcommand{\measured}[1]{\sbox0{#1}\typeout{WIDTH \the\wd0}}"
+    widths = [float(found) for found in re.findall(r"WIDTH ([\d.]+)pt", compiled(tmp_path, told + measured)[0])]
+    assert len(widths) == sum(body.count(r"\begin{tabular}") for body in bodies)
+    line = 5.5 * 72.27  # the width of a page of one column at most conferences; \\small is 9 point there
+    assert all(9 * line / width >= 7 for width in widths), max(widths)

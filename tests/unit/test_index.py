@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -5,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,8 +14,9 @@ import pandas as pd
 import pytest
 import synthetic
 
-from bench import _folders, _table, index, metrics, store
+from bench import _folders, _table, index, metrics, rescoring, store
 from bench._files import temporary_beside
+from bench._folders import kind_of_damage
 from bench.contracts import BenchError
 from bench.plugins import ROOT
 from bench.store import COMPLETE, FAILED, Predictions, Results, run_folder
@@ -346,7 +349,7 @@ def test_lists_that_no_run_has_any_more_are_left_out(tmp_path):
 def test_many_runs_are_read_by_several_processes_with_the_same_outcome(tmp_path, monkeypatch, reads):
     fill(tmp_path, failed=0.1)
     monkeypatch.setattr(index, "MANY", 10)
-    monkeypatch.setattr(index.os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    monkeypatch.setattr(index, "cores", lambda: 3)
     index.rebuild(tmp_path)
     assert not reads, "all were read elsewhere"
     together = index.pack(index.load(tmp_path))
@@ -358,7 +361,7 @@ def test_many_runs_are_read_by_several_processes_with_the_same_outcome(tmp_path,
 def test_the_share_of_a_process_that_dies_is_read_here(tmp_path, monkeypatch):
     fill(tmp_path)
     monkeypatch.setattr(index, "MANY", 10)
-    monkeypatch.setattr(index.os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(index, "cores", lambda: 2)
     monkeypatch.setattr(index.sys, "executable", "/bin/false")
     same(_table.frame(index.refresh(tmp_path)), anew(tmp_path))
 
@@ -370,7 +373,7 @@ def spoilt(content):
     rng = np.random.default_rng(0)
     yield "empty", b""
     yield "of another program", b"PAR1" + content[4:]
-    yield "of another format", content.replace(b"index 1.", b"index 0.", 1)
+    yield "of another format", content.replace(b"index 2.", b"index 1.", 1)
     yield "longer", content + b"\0"
     for cut in (1, 20, len(content) // 2, len(content) - 1):
         yield f"cut at {cut}", content[:cut]
@@ -494,6 +497,10 @@ def text(old, new):
     return lambda path: path.write_text(path.read_text().replace(old, new, 1))
 
 
+def everywhere(old, new):
+    return lambda path: path.write_text(path.read_text().replace(old, new))
+
+
 def without(*rows):
     def change(path):
         with np.load(path) as f:
@@ -513,6 +520,13 @@ BAD = {
     "no number": ("scores.csv", text("top1,0", "top1,a"), "scores.csv cannot be read"),
     "no head": ("scores.csv", text("metric", "tric"), "scores.csv cannot be read"),
     "another number of videos": ("scores.csv", text(",30,", ",31,"), "scores.csv cannot be read"),
+    "another number in all rows": ("scores.csv", everywhere(",30,", ",31,"), "scores.csv cannot be read.*31.*has 30"),
+    "no rows": ("scores.csv", lambda path: path.write_text("metric,value,num_videos\n"), "scores.csv cannot be read"),
+    "another count": (
+        "COMPLETE",
+        lambda path: path.write_text("31 videos\n"),
+        "predictions.npz cannot be read.*31 were",
+    ),
     "a metric twice": ("scores.csv", text("nll", "top1"), "scores.csv cannot be read"),
     "no predictions": ("predictions.npz", os.unlink, "predictions.npz is missing"),
     "half of the predictions": ("predictions.npz", half, "predictions.npz cannot be read"),
@@ -524,7 +538,7 @@ BAD = {
     "one video less": (
         "predictions.npz",
         without("labels", "logits", "video_ids", "groups"),
-        "predictions.npz cannot be read.*it has 29 videos, scores.csv has 30",
+        "predictions.npz cannot be read.*it has 29 videos, 30 were written",
     ),
 }
 
@@ -542,9 +556,17 @@ def test_a_damaged_run_is_shown_as_such_and_stops_nothing(how, tmp_path):
     row = runs.loc[run_id]
     place = f"runs/{run_id[:2]}/{run_id}"
     assert row["status"] == "damaged"
+    remedy = f"delete the folder {place} and start the same sweep again"
+    if name == "scores.csv":
+        remedy = f"python -m bench rescore {run_id} writes it again"
+    assert re.fullmatch(f"{place}/{said}.*; {remedy}", row["reason"], re.DOTALL)
     assert re.fullmatch(
-        f"{place}/{said}.*; delete the folder {place} and start the same sweep again", row["reason"], re.DOTALL
+        r"(run\.json|scores\.csv|predictions\.npz) (is missing|cannot be read)", kind_of_damage(row["reason"])
     )
+    if name == "scores.csv":
+        assert rescoring.rescore(tmp_path).replaced == (run_id,), "as it says"
+        same(Results(tmp_path).runs.set_index("run_id"), whole)
+        return
     assert row[list(results.metrics)].isna().all()
     assert (row["dataset"] == whole.loc[run_id, "dataset"]) == (name != "run.json"), "what can be read is shown"
     others, before = runs.drop(index=run_id), whole.drop(index=run_id)
@@ -575,14 +597,84 @@ def test_a_damaged_run_that_was_mended_is_whole_again(tmp_path):
     assert set(Results(tmp_path).runs["status"]) == {"complete"}
 
 
-def test_an_array_of_objects_is_never_unpickled(tmp_path):
+@pytest.mark.parametrize("how", ["gone", "cut", "spoilt in place"])
+def test_predictions_that_are_damaged_after_the_index_was_made_make_the_run_damaged(how, tmp_path, reads):
+    ids = sorted(fill(tmp_path))
+    index.refresh(tmp_path)
+    path = run_folder(tmp_path, ids[3]) / "predictions.npz"
+    if how == "gone":
+        path.unlink()
+    elif how == "cut":
+        half(path)
+    else:
+        flip(path)
+        touched(path)
+    reads.clear()
+    runs = Results(tmp_path).runs.set_index("run_id")
+    assert reads == [ids[3]]
+    assert runs.loc[ids[3], "status"] == "damaged" and "predictions.npz" in runs.loc[ids[3], "reason"]
+    assert (runs.drop(index=ids[3])["status"] == "complete").all()
+
+
+@pytest.mark.parametrize("name", [COMPLETE, "scores.csv", "predictions.npz"])
+@pytest.mark.parametrize("what", ["time", "size", "inode"])
+def test_a_stamp_is_another_when_time_size_or_inode_of_a_file_is(name, what, tmp_path):
     (run,) = synthetic.made(backbones=1, methods=1)
     synthetic.put(tmp_path, run)
-    path = run_folder(tmp_path, run.run_id) / "predictions.npz"
+    folder = run_folder(tmp_path, run.run_id)
+    before, was = _folders.stamp(folder), (folder / name).stat()
+    content = (folder / name).read_bytes()
+    if what == "inode":
+        (folder / "other").write_bytes(content)
+        (folder / "other").replace(folder / name)
+    elif what == "size":
+        (folder / name).write_bytes(content + b" ")
+    ns = was.st_mtime_ns + (what == "time")
+    os.utime(folder / name, ns=(ns, ns))
+    assert _folders.stamp(folder) != before
+
+
+def test_a_run_in_the_wrong_place_is_an_error_that_says_where_to(tmp_path):
+    one, other = synthetic.made(backbones=2, methods=1)
+    for run in (one, other):
+        synthetic.put(tmp_path, run)
+    right = run_folder(tmp_path, one.run_id)
+    shelf = "00" if right.parent.name != "00" else "01"
+    wrong = tmp_path / "runs" / shelf / one.run_id
+    wrong.parent.mkdir(exist_ok=True)
+    right.rename(wrong)
+    with pytest.raises(BenchError, match=f"{wrong} is a run in the wrong place.*move it to {right}"):
+        Results(tmp_path).runs  # noqa: B018 - reading is the test
+    (wrong / COMPLETE).unlink()
+    assert Results(tmp_path).runs["run_id"].tolist() == [other.run_id], "what is not finished is no run"
+
+
+class Pickled:
+    """Whoever unpickles it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_an_array_of_objects_is_never_unpickled_whatever_its_header(version, tmp_path):
+    (run,) = synthetic.made(backbones=1, methods=1)
+    synthetic.put(tmp_path, run)
+    path, seen = run_folder(tmp_path, run.run_id) / "predictions.npz", tmp_path / "unpickled"
+    odd = io.BytesIO()
+    np.lib.format.write_array(odd, np.array([Pickled(seen)] * 60, dtype=object), version, allow_pickle=True)
     with np.load(path) as f:
-        arrays = {name: f[name] for name in f.files}
-    np.savez(path, **arrays | {"groups": np.array([{"a": 1}] * 60, dtype=object)})
-    assert "an array of objects" in Results(tmp_path).runs["reason"][0]
+        arrays = {name: f[name] for name in f.files if name != "groups"}
+    np.savez(path, **arrays)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("groups.npy", odd.getvalue())
+    assert "predictions.npz cannot be read (ValueError" in Results(tmp_path).runs["reason"][0]
+    with pytest.raises(BenchError, match="cannot be read .ValueError"):
+        store.read_predictions(tmp_path, run.run_id)
+    assert not seen.exists()
 
 
 def test_a_run_that_goes_away_while_it_is_looked_for_is_no_run(tmp_path, monkeypatch):
@@ -597,7 +689,7 @@ def test_a_run_that_changes_under_our_hands_is_read_again_and_not_called_damaged
     """It is scored anew, with other metrics, after its stamp was taken."""
     (run,) = synthetic.made(backbones=1, methods=1)
     synthetic.put(tmp_path, run)
-    folder, real = run_folder(tmp_path, run.run_id), _folders._scores
+    folder, real = run_folder(tmp_path, run.run_id), _folders.scores_of
     texts = []
 
     def meanwhile(text):
@@ -607,7 +699,7 @@ def test_a_run_that_changes_under_our_hands_is_read_again_and_not_called_damaged
             raise ValueError("half of it is the old one")
         return real(text)
 
-    monkeypatch.setattr(_folders, "_scores", meanwhile)
+    monkeypatch.setattr(_folders, "scores_of", meanwhile)
     assert Results(tmp_path).runs["status"].tolist() == ["complete"] and len(texts) == 2
 
 

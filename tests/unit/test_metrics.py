@@ -120,6 +120,13 @@ def test_top5_where_each_part_has_more_than_five_classes():
     assert compute(logits, np.array([1, 7]), ["base", "novel"])["top5"] == 1
 
 
+@pytest.mark.parametrize("base, novel, has", [(5, 5, False), (6, 5, False), (5, 6, False), (6, 6, True)])
+def test_top5_needs_more_than_five_classes_in_each_part_however_many_there_are_together(base, novel, has):
+    of_base = np.arange(base + novel) < base
+    logits = np.where([of_base, ~of_base], np.arange(base + novel), -np.inf).astype(np.float32)
+    assert ("top5" in compute(logits, np.array([0, base]), ["base", "novel"])) == has
+
+
 @pytest.mark.parametrize(
     "logits, labels, parts, says",
     [

@@ -2,13 +2,13 @@
 
 import io
 import json
-import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench import metrics
+from bench.contracts import BenchError
 from results import _ablation_figures, _pairs, _plots, _switches, accuracy_cost, confusion, per_class_gains, reliability
 from results._data import board
 from tests.fake_results import COOP, KNOWING, FakeResults
@@ -26,7 +26,7 @@ def some():
             results.add((0.3, 0.4, 0.5), **{**COOP, **COST, "seed": seed, "shots": shots})
         results.add((0.6, 0.7, 0.8), **{**KNOWLEDGE, **COST, "seed": seed})
     results.add((0.2, 0.2, 0.3), **COST)
-    results.add((0.4, 0.2, 0.3), **{**KNOWING, **COST})
+    results.add((0.4, 0.2, 0.3), **{**KNOWING, **COST, "gflops": 5.0})
     return results
 
 
@@ -57,6 +57,48 @@ def test_shuffled_descriptions_are_no_knowledge_and_the_best_stands_alone_withou
     for plugin in (confusion, reliability):
         assert any(name.endswith(".png") for name in rendered(plugin, results))
     assert list(rendered(per_class_gains, results)) == ["per-class-gains.md"]
+
+
+def bad(results, *runs):
+    """The predictions of these runs were damaged in a way that no stamp tells."""
+    real = results.predictions
+
+    def predictions(run_id):
+        if run_id in runs:
+            raise BenchError(f"run {run_id} is damaged: cut")
+        return real(run_id)
+
+    results.predictions = predictions
+
+
+def test_a_run_whose_predictions_cannot_be_read_is_left_out_of_the_close_ups_and_named():
+    results = FakeResults()
+    _, spoilt = (results.add((0.2, 0.4), **{**COOP, "seed": seed}) for seed in (1, 2))
+    results.add((0.5, 0.6), **KNOWLEDGE)
+    bad(results, spoilt)
+    whole = board(results)
+    (one,) = _pairs.chosen(whole)
+    (pair,) = one.pairs
+    assert whole.run_ids(pair.base, done=True) == ["000000000000"]
+    assert confusion.confused(whole, pair.base)[1].sum() == 20
+    assert f"left out: run {spoilt} is damaged" in _pairs.note(whole, one, one.pairs) and "(1 run)" in _pairs.said(
+        pair.base
+    )
+    for plugin in (confusion, reliability, per_class_gains):
+        assert any(name.endswith(".png") for name in rendered(plugin, results))
+
+
+def test_a_cell_without_readable_predictions_gives_its_place_to_the_next_and_a_data_set_without_any_is_named():
+    results = FakeResults()
+    plain = results.add((0.2,), **COOP)
+    spoilt = results.add((0.5,), **KNOWLEDGE)
+    bad(results, spoilt)
+    ((pair,),) = (one.pairs for one in _pairs.chosen(board(results)))
+    assert pair.base is None and board(results).run_ids(pair.cell) == [plain]
+    results = FakeResults()
+    bad(results, results.add((0.2,), **COOP))
+    for plugin, name in ((confusion, "confusion.md"), (reliability, "reliability.md")):
+        assert list(rendered(plugin, results)) == [name]
 
 
 def test_bins_give_the_calibration_error_of_the_metrics():
@@ -102,11 +144,6 @@ def test_gains_are_differences_of_recalls_largest_first_and_both_ends_are_drawn(
     assert len(per_class_gains.ends(frame.head(15))) == 15
 
 
-def test_the_front_holds_what_nothing_cheaper_reaches():
-    costs, values = np.array([1.0, 1, 2, 3, 4]), np.array([5.0, 6, 6, 9, 8])
-    assert accuracy_cost.front(costs, values).tolist() == [1, 3]
-
-
 def test_costs_are_means_of_runs_and_runs_without_them_are_told():
     results = some()
     results.add(dataset="old")
@@ -143,24 +180,10 @@ def test_nasty_names_and_missing_seeds_break_nothing(plugin):
     for name in NASTY:
         facts = {"dataset": name, "backbone": name, **COST}
         results.add(**{**COOP, **facts, "label": name})
-        results.add((0.9, 0.9, 0.9), **{**KNOWLEDGE, **facts, "label": f"{name} k"})
+        results.add((0.9, 0.9, 0.9), **{**KNOWLEDGE, **facts, "label": f"{name} k", "num_trainable": 99})
         results.add(status="failed", reason=name, **{**KNOWLEDGE, **facts, "label": f"{name} k", "seed": 2})
     found = rendered(plugin, results)
     assert sum(name.endswith(".png") for name in found) == 3
-
-
-def test_looks_do_not_depend_on_the_order_of_labels_and_differ():
-    labels = [f"m{i}" for i in range(20)]
-    looks = _plots.looks(labels)
-    assert looks == _plots.looks(reversed(labels))
-    assert len({tuple(map(str, look.values())) for look in looks.values()}) == 20
-
-
-def test_points_of_one_cost_stand_beside_each_other():
-    x, names = np.array([2.0, 2.0, 2.0, 5.0]), np.array(["b", "a", "b", "a"])
-    beside = accuracy_cost.dodged(x, names, 0.1)
-    assert beside == pytest.approx([2 * math.exp(0.05), 2 * math.exp(-0.05), 2 * math.exp(0.05), 5.0])
-    assert x.tolist() == [2.0, 2.0, 2.0, 5.0]
 
 
 # --- ablations -------------------------------------------------------------------------------------------------
@@ -223,7 +246,7 @@ def test_curves_and_bars_show_every_setting_with_its_difference(values, status):
 
 def test_a_picture_is_drawn_once_somebody_wants_it(monkeypatch):
     drawn = []
-    figures = _plots.artifacts(lambda: (drawn.append(1), _plots.stacked(1, 1.0, 0.1)[0])[1], "figure", "A figure")
+    figures = _plots.artifacts(lambda: (drawn.append(1), _plots.panels(["one"], 1.0, 0.1)[0])[1], "figure", "A figure")
     found = {a.name: a for a in figures}
     assert not drawn
     assert found["figure.png"].content[:4] == b"\x89PNG" and found["figure.pdf"].content[:4] == b"%PDF"

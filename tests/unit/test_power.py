@@ -2,15 +2,20 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import made_runs
 import numpy as np
 import pandas as pd
 import pytest
+from commands import bench
 from scipy import stats as scipy_stats
 from statsmodels.stats.power import TTestPower
 
+from bench import store
 from bench.contracts import BenchError
+from bench.pilot import measure
 from bench.power import (
     Assumptions,
     Available,
@@ -19,7 +24,6 @@ from bench.power import (
     latent_correlation,
     least,
     mcnemar_power,
-    measure,
     plan,
     t_power,
     unpaired_power,
@@ -140,6 +144,8 @@ def test_group_deviation_by_hand():
 class Stored:
     """Runs of two methods: of `a` one untrained run, of `b` three seeds."""
 
+    home = Path("/nowhere")
+
     def __init__(self, rng, num_groups=400, per=25, kind="subject", **changes):
         first, second, groups = simulated(rng, num_groups, per, 0.05, 0.04)
         self.videos = SimpleNamespace(digest="d", groups=tuple(map(str, groups)))
@@ -200,6 +206,77 @@ def test_runs_without_groups_say_so():
     assert "groups: none are known in these runs" in "\n".join(plan(0.02, 0.8, assumed, available))
 
 
+COLUMNS = {
+    **{"dataset": "d", "manifest": "m", "protocol": "few_shot", "shots": 4, "split": "1", "method": "b", "bank": ""},
+    **{"bank_control": "none", "backbone": "clip", "num_frames": 8, "num_views": 1, "precision": "float32"},
+    "config": "{}",
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_runs_that_differ_in_more_than_the_seed_are_not_one_setting(column):
+    stored = Stored(np.random.default_rng(9))
+    stored.runs = stored.runs.assign(**COLUMNS)
+    assert measure(stored, "a", "b")[1].seeds == 3
+    one = [False, False, False, True]
+    stored.runs[column] = stored.runs[column].astype(object).mask(one, "another")
+    with pytest.raises(BenchError, match="'b' has runs of 2 settings"):
+        measure(stored, "a", "b")
+    assert measure(stored, "a", "b2")[1].seeds == 2 and measure(stored, "a", "b3")[1].seeds == 1
+
+
+def test_a_run_may_be_named_by_its_first_characters(tmp_path, capsys, monkeypatch):
+    ids = {"a1b2c3d4e5f6": "zero_shot", "a1bfffffffff": "coop", "0123456789ab": "coop"}
+    for seed, (run_id, method) in enumerate(ids.items(), start=1):
+        made_runs.complete(tmp_path, run_id, seed=seed, **made_runs.record(method, seed=1 if seed == 1 else 2))
+    results = store.Results(tmp_path)
+    assert measure(results, "a1b2", "0") == measure(results, "a1b2c3d4e5f6", "0123456789ab")
+    with pytest.raises(BenchError, match="2 runs begin with a1b: a1b2c3d4e5f6, a1bfffffffff"):
+        measure(results, "a1b", "0")
+    with pytest.raises(BenchError, match="no finished run dead"):
+        measure(results, "dead", "0")
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    code, out, err = bench(capsys, monkeypatch, "power", "--difference", "2", "--from", "a1b2", "01")
+    assert code == 0 and "(measured)" in out, err
+
+
+def cautions(names=("a", "b"), keep=4, **changes):
+    stored = Stored(np.random.default_rng(9))
+    stored.runs = stored.runs.assign(**COLUMNS).iloc[:keep]
+    for column, value in changes.items():
+        stored.runs[column] = stored.runs[column].astype(object).mask(stored.runs["label"] == "a", value)
+    assumed, available = measure(stored, *names)
+    told = [line for line in plan(0.02, 0.8, assumed, available) if line.startswith("Beware: ")]
+    assert told == [f"Beware: {text}" for text in assumed.cautions]
+    return "; ".join(told)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("protocol", "zero_shot", "protocol (zero_shot, few_shot)"),
+        ("shots", pd.NA, "shots (<NA>, 4)"),
+        ("split", "2", "split (2, 1)"),
+        ("backbone", "siglip", "backbone (siglip, clip)"),
+        ("num_frames", 16, "frames (16, 8)"),
+        ("num_views", 3, "views (3, 1)"),
+        ("precision", "bf16", "precision (bf16, float32)"),
+    ],
+)
+def test_two_methods_in_other_settings_are_warned_about(column, value, said):
+    assert cautions() == ""
+    told = cautions(**{column: value})
+    assert "differ in more than the method: method (a, b), " in told and said in told
+
+
+def test_fewer_than_three_seeds_of_what_learns_are_warned_about():
+    assert "measured on 1 seed; fewer than 3" in cautions(keep=2)
+    assert "measured on 2 seeds; fewer than 3" in cautions(keep=3)
+    stored = Stored(np.random.default_rng(9))
+    stored.runs = stored.runs.iloc[:2].assign(needs_train=False)
+    assert measure(stored, "a", "b")[0].cautions == ()
+
+
 def with_other_setting(stored):
     return replace_runs(stored, stored.runs.assign(dataset=["d", "d", "e", "d"]))
 
@@ -214,8 +291,8 @@ def replace_runs(stored, runs):
     [
         (lambda s: s, ("a", "nobody"), "no complete run or method 'nobody'"),
         (lambda s: replace_runs(s, s.runs.assign(status="failed")), ("a", "b"), "no complete run"),
-        (lambda s: replace_runs(s, s.runs.iloc[:0]), ("a", "b"), "no complete run"),
-        (lambda s: replace_runs(s, pd.DataFrame(columns=["run_id", "status"])), ("a", "b"), "no complete run"),
+        (lambda s: replace_runs(s, s.runs.iloc[:0]), ("a", "b"), "no finished run a"),
+        (lambda s: replace_runs(s, pd.DataFrame(columns=["run_id", "status"])), ("a", "b"), "no finished run a"),
         (with_other_setting, ("a", "b"), "2 settings; name one by a run id, such as b1, b2"),
         (lambda s: s, ("b1", "b2"), "the same setting"),
         (

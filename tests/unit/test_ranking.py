@@ -75,29 +75,53 @@ def test_wilcoxon_against_scipy():
         assert test.num_groups == num
 
 
-@pytest.mark.parametrize(
-    "differences",
-    [
-        [0.02, 0.02, -0.01, 0.03, 0.03, 0.03, -0.02],
-        [0.01, 0.01, -0.01, 0.02, 0.02, 0.05, 0.06, -0.03, 0.07],
-        [0.01, 0.01, 0.01, -0.02, 0.03, 0.04, 0.04, 0.05],
-    ],
-)
-def test_wilcoxon_with_equal_differences_is_exact_over_all_signs(differences):
-    ranks = scipy_stats.rankdata(np.round(np.abs(differences), 9))
-    seen = ranks[np.array(differences) > 0].sum()
-    sums = np.array([ranks[np.array(s)].sum() for s in itertools.product([False, True], repeat=len(ranks))])
-    expected = min(1, 2 * min(np.mean(sums >= seen), np.mean(sums <= seen)))
-    assert wilcoxon(np.array(differences) + 0.5, np.full(len(ranks), 0.5)).p_value == pytest.approx(expected)
+TIED = [
+    [0.02, 0.02, -0.01, 0.03, 0.03, 0.03, -0.02],
+    [0.01, 0.01, -0.01, 0.02, 0.02, 0.05, 0.06, -0.03, 0.07],
+    [0.01, 0.01, 0.01, -0.02, 0.03, 0.04, 0.04, 0.05],
+    [0.0, 0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06],
+    [0.0, -0.01, 0.01, 0.02, 0.02, 0.03, 0.04],
+    [0.0] * 7,
+]
 
 
-def test_wilcoxon_leaves_out_what_does_not_differ_and_says_so():
+@pytest.mark.parametrize("differences", TIED[:-1])
+def test_wilcoxon_with_ties_and_zeros_is_the_worst_of_all_ways_to_break_them(differences):
+    rng, d = np.random.default_rng(0), np.array(differences)
+    p = wilcoxon(d + 0.5, np.full(len(d), 0.5)).p_value
+    broken = [scipy_stats.wilcoxon(d + rng.normal(0, 1e-6, len(d)), method="exact").pvalue for _ in range(200)]
+    assert max(broken) <= p + 1e-12
+    # the worst ways are those where all that is tied goes to one side
+    aside = [d + side * 1e-5 + rng.normal(0, 1e-9, len(d)) for side in (-1, 1)]
+    assert p == pytest.approx(max(scipy_stats.wilcoxon(x, method="exact").pvalue for x in aside))
+
+
+@pytest.mark.parametrize("differences", TIED)
+def test_wilcoxon_holds_every_level_over_all_signs(differences):
+    sizes = np.abs(differences)
+    found = np.array(
+        [wilcoxon(sizes * s, 0 * sizes).p_value for s in itertools.product([-1, 1], repeat=len(differences))]
+    )
+    assert all((found <= level + 1e-12).mean() <= level + 1e-12 for level in np.unique(found))
+
+
+def test_wilcoxon_says_how_many_data_sets_do_not_differ_and_where_too_few_do():
     a = np.array([0.5, 0.5, 0.61, 0.72, 0.83, 0.94, 0.65, 0.76])
     b = np.array([0.5, 0.5, 0.6, 0.7, 0.8, 0.9, 0.6, 0.7])
     test = wilcoxon(a, b)
-    assert test.p_value == pytest.approx(2 / 2**6)
-    assert test.test == "exact signed-rank over 8 data sets, 2 of them without difference left out"
+    # three means of pairs are 0; of the ranks 1 to 8, five sets sum to at most 3: {}, 1, 2, 3, 1 + 2
+    assert test.p_value == pytest.approx(2 * 5 / 2**8)
+    assert test.test == "exact signed-rank over 8 data sets, 2 of them without difference"
+    assert test.low > 0
+    assert wilcoxon(a[1:7], b[1:7]).test.endswith("6 data sets, 1 of them without difference, too few for p < .05")
     assert wilcoxon([0.5, 0.5], [0.5, 0.5]).p_value == 1
+
+
+def test_an_interval_without_width_is_none():
+    same = wilcoxon([0.9] * 8, [0.6] * 8)
+    assert same.difference == pytest.approx(0.3) and same.p_value == pytest.approx(2 / 2**8)
+    assert math.isnan(same.low) and math.isnan(same.high)
+    assert same.test.endswith("over 8 data sets, so many with the same difference that there is no interval")
 
 
 def test_five_data_sets_cannot_reach_the_level_and_the_test_says_so():
@@ -110,13 +134,17 @@ def test_five_data_sets_cannot_reach_the_level_and_the_test_says_so():
     assert (six.low, six.high) == pytest.approx((0.1, 0.6))
 
 
-def test_the_interval_leaves_out_zero_just_where_it_is_significant():
+@pytest.mark.parametrize("draw", ["smooth", "with ties and zeros"])
+def test_the_interval_leaves_out_zero_just_where_it_is_significant(draw):
     rng = np.random.default_rng(1)
     decided = set()
-    for _ in range(200):
-        differences = rng.normal(0.6, 1, 10)
-        test = wilcoxon(differences, np.zeros(10))
-        assert (test.p_value < 0.05) == (not test.low <= 0 <= test.high)
+    for _ in range(600):
+        num = int(rng.integers(6, 13))
+        differences = rng.normal(0.6, 1, num) if draw == "smooth" else rng.integers(-2, 5, num) / 100
+        test = wilcoxon(differences, np.zeros(num))
+        if math.isnan(test.low):  # of no width
+            continue
+        assert (test.p_value < 0.05) == (not test.low <= 0 <= test.high), differences
         assert test.low <= test.difference <= test.high
         decided.add(test.p_value < 0.05)
     assert decided == {True, False}

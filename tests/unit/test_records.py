@@ -69,11 +69,15 @@ def test_show_tells_the_run_its_numbers_with_intervals_and_where_they_lie(home, 
     code, out, _ = command("show", "a1b2c")
     found = made_runs.predictions(1)
     right = (found.logits.argmax(1) == found.labels).astype(float)
-    means = [right[g::3].mean() for g in range(3)]
     assert code == 0 and f"run {A}: complete" in out
-    assert f"top1 {right.mean():.4f} {np.mean(means):.4f} [" in out and "3 subjects" in out
+    assert f"top1 {right.mean():.4f} [" in out and "over 3 subjects" in out and "around" not in out
     assert "12 videos, 3 classes, 3 groups" in out and str(store.run_folder(home, A)) in out
-    assert "command: bench run" in out and "numpy 2.2" in out and "host node17" in out and "seconds 1.5" in out
+    assert (
+        "command: python -m bench run --root 'all clips' folder:" in out
+        and "numpy 2.2" in out
+        and "host node17" in out
+        and "seconds 1.5" in out
+    )
     assert "and 7 more" in out, "the first five predictions are shown"
 
 
@@ -105,16 +109,65 @@ def test_show_never_cuts_a_line_in_a_pipe(home, capsys, monkeypatch):
 def test_show_of_damaged_predictions_says_so_and_tells_the_rest(home, command):
     (store.run_folder(home, A) / "predictions.npz").write_bytes(b"no archive")
     code, out, _ = command("show", A)
-    assert code == 0 and "is damaged" in out and "command: bench run" in out
+    assert code == 0 and f"run {A}: damaged" in out and "command: python -m bench run" in out
+    assert "why: runs/a1/" in out and "predictions.npz cannot be read" in out and "delete the folder" in out
+    assert "top1 0." in out, "the scores are there"
 
 
-def test_the_log_is_that_of_the_launch_that_did_the_run(home, command):
+def test_show_of_lost_scores_says_so_and_how_to_have_them_back(home, command):
+    scores_csv(home, A).unlink()
+    code, out, _ = command("show", A)
+    assert code == 0 and f"run {A}: damaged" in out and "12 videos, 3 classes" in out
+    assert f"scores.csv is missing; python -m bench rescore {A} writes it again" in out
+
+
+def test_an_interval_around_another_number_than_the_score_says_so(home, command):
+    found = made_runs.predictions(2, groups=["s0"] * 7 + ["s1"] * 3 + ["s2"] * 2)
+    made_runs.complete(home, B, found=found)
+    right = found.logits.argmax(1) == found.labels
+    mean = np.mean([right[:7].mean(), right[7:10].mean(), right[10:].mean()])
+    assert f"{mean:.4f}" != f"{right.mean():.4f}"
+    _, out, _ = command("show", B)
+    assert f"top1 {right.mean():.4f} [" in out and f"] around {mean:.4f} over 3 subjects" in out
+
+
+def test_what_is_not_set_is_said_to_be_so(home, command):
+    identity = {"method": "coop", "config": [["epochs", None], ["nothing", "null"], ["lr", 0.1]]}
+    made_runs.complete(home, B, identity=identity)
+    _, out, _ = command("show", B)
+    assert "config (whole) epochs not set nothing null lr 0.1 identity" in out
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (["/opt/a/bench/__main__.py", "run", "--root", "my videos"], "python -m bench run --root 'my videos'"),
+        (["/usr/bin/kpbench", "run", "a;b"], "python -m bench run 'a;b'"),
+        (["my study.py", "x y"], "python 'my study.py' 'x y'"),
+        (["/opt/pytest/__main__.py", "-q"], "python /opt/pytest/__main__.py -q"),
+        (["-c"], "-c"),
+    ],
+)
+def test_the_command_can_be_pasted_into_a_shell(words, line):
+    assert records.pasteable(words) == line
+
+
+def test_the_log_is_that_of_the_worker_that_did_the_run_or_of_its_launch(home):
     for job, run_id in (("1-old", A), ("2-new", A), ("3-other", B)):
         (home / "jobs" / job / "done").mkdir(parents=True)
         (home / "jobs" / job / "submitit").mkdir()
-        (home / "jobs" / job / "done" / "runs-0.json").write_text(json.dumps({"run_id": run_id}))
-    assert records.log_folder(home, A) == home / "jobs" / "2-new" / "submitit"
-    assert records.log_folder(home, C) is None
+        (home / "jobs" / job / "done" / "runs-0.json").write_text(json.dumps({"run_id": run_id, "log": "7_0_log.err"}))
+    logs = home / "jobs" / "2-new" / "submitit"
+    assert records.log_line(home, A) == f"logs of all workers of its launch: {logs}"
+    (logs / "7_0_log.err").touch()
+    assert records.log_line(home, A) == f"log of its worker: {logs / '7_0_log.err'}"
+    (logs / "7_0_log.err").unlink()
+    logs.rmdir()
+    assert (
+        records.log_line(home, A)
+        == f"log: none, it was done in the process that launched it; its launch: {logs.parent}"
+    )
+    assert records.log_line(home, C) == f"log: none is left under {home / 'jobs'}"
 
 
 def test_an_interval_for_each_part_of_the_classes_is_over_its_own_videos():
@@ -200,17 +253,46 @@ def test_damaged_predictions_are_listed_with_exit_code_1_and_the_others_are_done
     for run_id in (A, B):
         scores_csv(home, run_id).write_text("metric,value,num_videos\ntop1,0.5,12\n")
     code, out, err = command("rescore")
-    assert code == 1 and f"damaged {A}" in err and "1 damaged" in out
+    assert code == 1 and f"damaged {A} run {A} is damaged" in err and "1 damaged" in out
     assert records.scores(home, A) == {"top1": 0.5}, "what cannot be computed is left alone"
     assert records.scores(home, B).keys() == {"top1", "mean_class_accuracy", "macro_f1", "nll", "ece"}
 
 
-@pytest.mark.parametrize("content", ["", "metric\n", "metric,value\ntop1,high\n"])
+def other_number(text):
+    return text.replace(",12,", ",13,")
+
+
+def twice(text):
+    return text + text.splitlines()[-1] + "\n"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "metric\n", "metric,value,num_videos\n", "metric,value\ntop1,high\n", other_number, twice]
+)
 def test_spoilt_scores_are_written_again(home, content):
-    good = records.scores(home, A)
-    scores_csv(home, A).write_text(content)
+    before = scores_csv(home, A).read_text()
+    scores_csv(home, A).write_text(content if isinstance(content, str) else content(before))
+    assert store.Results(home).runs.set_index("run_id").loc[A, "status"] == "damaged"
     assert rescoring.rescore(home, [A]).replaced == (A,)
-    assert records.scores(home, A) == good
+    assert scores_csv(home, A).read_text() == before
+    assert not rescoring.rescore(home, [A]).replaced
+    assert store.Results(home).runs.set_index("run_id").loc[A, "status"] == "complete"
+
+
+def test_a_metric_that_is_not_a_number_stays_as_it_is(home, monkeypatch):
+    real = metrics.compute
+    monkeypatch.setattr(metrics, "compute", lambda *a: {**real(*a), "odd": float("nan")})
+    assert set(rescoring.rescore(home).replaced) == {A, B}
+    again = rescoring.rescore(home)
+    assert not again.replaced and not again.changes
+
+
+def test_a_run_whose_record_is_spoilt_is_told_and_does_not_stop_the_others(home):
+    for run_id in (A, B):
+        scores_csv(home, run_id).write_text("metric,value,num_videos\ntop1,0.5,12\n")
+    (store.run_folder(home, A) / "run.json").write_text('{"cut')
+    done = rescoring.rescore(home)
+    assert done.replaced == (B,) and "run.json is damaged" in done.damaged[A]
 
 
 def test_only_the_runs_that_were_named_are_scored(home, command):

@@ -1,16 +1,21 @@
 """The report is replaced whole; one plug-in that raises takes no other down."""
 
+import errno
+import fcntl
 import os
+import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import made_runs
 import pytest
+import synthetic
 from commands import bench
 from fakes import plug_in
 
-from bench import _swap, plugins, reporting, store
+from bench import _swap, exporting, plugins, provenance, reporting, store
 from bench.contracts import Artifact, BenchError
 
 A, B = "a1b2c3d4e5f6", "0123456789ab"
@@ -108,9 +113,9 @@ def test_what_a_killed_rendering_left_is_removed_by_the_next_and_what_another_is
     left.mkdir()
     program = (
         "import sys; from pathlib import Path; from bench._swap import replaced\n"
-        f"with replaced(Path({str(home / 'report')!r})) as folder:\n"
-        "    (folder / 'other.md').write_text('by another')\n"
-        "    print(folder.name, flush=True); sys.stdin.read()\n"
+        f"with replaced(Path({str(home / 'report')!r})) as new:\n"
+        "    new.write('other.md', 'by another')\n"
+        "    print(new.folder.name, flush=True); sys.stdin.read()\n"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program], cwd=plugins.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -121,6 +126,84 @@ def test_what_a_killed_rendering_left_is_removed_by_the_next_and_what_another_is
     other.communicate()
     assert other.returncode == 0 and names(home) == ["other.md"]
     assert len(list((home / "reports").iterdir())) == 1
+
+
+def test_links_that_a_killed_rendering_did_not_put_in_place_are_removed(home, only):
+    only(t=table())
+    left = home / ".report.17-abcd.tmp"
+    left.symlink_to("reports/nowhere")
+    other = home / ".reportage.tmp"
+    other.touch()
+    reporting.write(home)
+    assert not left.is_symlink() and other.is_file()
+
+
+def test_locks_are_on_regular_files_open_for_writing_which_network_disks_pass_on(home, only, monkeypatch):
+    locked = []
+
+    def flock(fd, how):
+        mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+        locked.append((stat.S_ISREG(os.fstat(fd).st_mode), mode == os.O_RDWR))
+
+    monkeypatch.setattr(_swap.fcntl, "flock", flock)
+    only(t=table())
+    reporting.write(home)
+    assert set(locked) == {(True, True)} and len(locked) >= 3, "of the link twice, of the folder"
+
+
+@pytest.mark.parametrize("meanwhile", ["removed", "cut", "one more", "whole folder"])
+def test_a_report_that_is_not_what_was_written_never_takes_the_old_ones_place(home, only, monkeypatch, meanwhile):
+    only(t=table())
+    reporting.write(home)
+    before = made_runs.files(home / "report")
+    real = _swap.Filling.write
+
+    def write(self, name, content):
+        real(self, name, content)
+        if name == "index.html":
+            do = {
+                "removed": (self.folder / "t.md").unlink,
+                "cut": lambda: (self.folder / "t.md").write_text("t"),
+                "one more": (self.folder / "u.md").touch,
+                "whole folder": lambda: shutil.rmtree(self.folder),
+            }
+            do[meanwhile]()
+
+    monkeypatch.setattr(_swap.Filling, "write", write)
+    with pytest.raises(BenchError, match="reports/[0-9a-f]{12}"):
+        reporting.write(home)
+    assert made_runs.files(home / "report") == before and len(list((home / "reports").iterdir())) == 1
+
+
+def test_a_folder_that_was_removed_while_it_is_filled_is_not_made_again(tmp_path):
+    with pytest.raises(BenchError, match="one.md.*cannot be written"), _swap.replaced(tmp_path / "report") as new:
+        shutil.rmtree(new.folder)
+        new.write("one.md", "text")
+    assert not list((tmp_path / "reports").iterdir()) and not (tmp_path / "report").is_symlink()
+
+
+@pytest.mark.parametrize("call", ["fsync", "mkdir", "flock", "replace", "move the link"])
+def test_a_full_or_read_only_disk_is_an_error_that_names_the_place_and_leaves_the_old_report(
+    home, only, monkeypatch, call
+):
+    only(t=table())
+    reporting.write(home)
+    before = made_runs.files(home / "report")
+
+    replace = Path.replace
+
+    def refused(*args, **kwargs):
+        if call == "move the link" and not args[0].name.startswith(".report."):
+            return replace(*args)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    owner = {"flock": _swap.fcntl, "fsync": os}.get(call, Path)
+    monkeypatch.setattr(owner, call.replace("move the link", "replace"), refused)
+    with pytest.raises(BenchError, match=f"{home}/report.*No space left on device.*BENCH_HOME"):
+        reporting.write(home)
+    monkeypatch.undo()
+    assert made_runs.files(home / "report") == before
+    assert len(list((home / "reports").iterdir())) == 1 and not list(home.glob(".report.*.tmp"))
 
 
 def test_a_disk_without_links_is_said_to_be_one(home, only, monkeypatch):
@@ -182,7 +265,10 @@ def test_two_plug_ins_never_write_one_file(home, only):
 def test_render_prints_the_folder_and_how_many_and_fails_where_one_fails(home, only, capsys, monkeypatch):
     only(t=table())
     code, out, _ = bench(capsys, monkeypatch, "render")
-    assert code == 0 and out == f"2 files in {home / 'report'}, all of them on {home / 'report' / 'index.html'}"
+    assert (
+        code == 0
+        and out == f"all: rendered; 2 files in {home / 'report'}, all of them on {home / 'report' / 'index.html'}"
+    )
     code, out, _ = bench(capsys, monkeypatch, "render", "--verbose")
     assert str(home / "report" / "t.csv") in out
     only(t=table(), bad=broken)
@@ -211,6 +297,62 @@ def test_refresh_renders_only_when_runs_scores_or_code_changed(home, only, monke
     assert len(count) == 5
 
 
+def test_a_library_that_decides_the_bytes_makes_the_report_stale(home, only, monkeypatch):
+    count = []
+    only(t=lambda results: count.append(1) or [Artifact("t.md", "x")])
+    real = provenance._version
+    for done, library in enumerate(["", "pandas", "matplotlib", "seaborn", "scipy", "statsmodels", "Jinja2"], start=1):
+        named = library.lower()
+        monkeypatch.setattr(provenance, "_version", lambda name, it=named: "0" if name.lower() == it else real(name))
+        for _ in range(2):
+            reporting.refresh(home)
+        assert len(count) == done, library
+
+
+def test_every_library_that_a_report_imports_is_in_its_stamp(tmp_path):
+    imported = {name.lower() for name, _ in exporting._copy_code(tmp_path)}
+    assert imported <= {name.lower() for name in provenance.RENDERING}
+
+
+@pytest.mark.parametrize("spoil", ["t.md", "index.html", "cut", reporting.STAMP])
+def test_a_report_that_lacks_a_file_is_rendered_again(home, only, spoil):
+    only(t=table())
+    reporting.refresh(home)
+    whole = made_runs.files(home / "report")
+    if spoil == "cut":
+        (home / "report" / "t.md").write_text("o")
+    elif spoil == reporting.STAMP:
+        (home / "report" / spoil).write_text("[]")
+    else:
+        (home / "report" / spoil).unlink()
+    reporting.refresh(home)
+    assert made_runs.files(home / "report") == whole
+
+
+def test_a_run_that_ends_while_a_report_is_rendered_makes_it_stale(home, only):
+    seen = []
+
+    def render(results):
+        seen.append(len(results.runs))
+        if len(seen) == 1:
+            made_runs.complete(home, B, seed=2)
+        return [Artifact("t.md", "x")]
+
+    only(t=render)
+    for _ in range(3):
+        reporting.refresh(home)
+    assert seen == [1, 2]
+
+
+def test_with_plug_ins_from_outside_whose_code_is_not_known_a_report_is_rendered_each_time(home, only, monkeypatch):
+    count = []
+    only(t=lambda results: count.append(1) or [Artifact("t.md", "x")])
+    plug_in(monkeypatch, "results", "odd", TITLE="odd", render=lambda results: [])
+    for _ in range(2):
+        reporting.refresh(home)
+    assert len(count) == 2
+
+
 def test_a_report_with_an_error_or_a_damaged_run_is_rendered_each_time(home, only):
     count = []
     only(t=lambda results: count.append(1) or [], bad=broken)
@@ -226,6 +368,61 @@ def test_a_report_with_an_error_or_a_damaged_run_is_rendered_each_time(home, onl
     count.clear()
     reporting.refresh(home)
     assert len(count) == 1, "the run was mended, and nothing but its file tells"
+
+
+def test_a_report_is_rendered_again_when_predictions_are_damaged_after_it(home, only):
+    count = []
+    only(t=lambda results: count.append(1) or [])
+    reporting.refresh(home)
+    (store.run_folder(home, A) / "predictions.npz").unlink()
+    assert reporting.refresh(home).damaged.keys() == {A} and len(count) == 2
+
+
+def test_render_tells_each_kind_of_damage_in_a_line_and_what_to_do_and_fails_after_it_has_written(
+    home, only, capsys, monkeypatch
+):
+    only(t=table())
+    for number in range(5):
+        made_runs.complete(home, f"{number:012x}", seed=number)
+        (store.run_folder(home, f"{number:012x}") / "predictions.npz").unlink()
+    for number in (5, 6):
+        made_runs.complete(home, f"{number:012x}", seed=number)
+        (store.run_folder(home, f"{number:012x}") / "scores.csv").write_text("cut " * number)
+    code, out, err = bench(capsys, monkeypatch, "render")
+    assert code == 1 and out.startswith("all: rendered; 2 files in") and names(home) == ["index.html", "t.csv", "t.md"]
+    first = ", ".join(f"{number:012x}" for number in range(3))
+    assert err == (
+        f"damaged 5 runs: predictions.npz is missing ({first} and 2 more); "
+        "delete their folders and start the same sweep again; python -m bench status names each "
+        "damaged 2 runs: scores.csv cannot be read (000000000005, 000000000006); "
+        "python -m bench rescore writes it again; python -m bench status names each"
+    )
+
+
+@pytest.mark.parametrize("how", ["gone", "not told by the stamp"])
+def test_damaged_predictions_take_their_own_run_out_of_tables_and_plots_and_no_other(how, tmp_path):
+    ids = synthetic.fill(tmp_path, datasets=2, backbones=1, methods=2, seeds=2)
+    reporting.write(tmp_path)
+    path = store.run_folder(tmp_path, ids[1]) / "predictions.npz"
+    before = made_runs.files(tmp_path / "report")
+    if how == "gone":
+        path.unlink()
+    else:
+        was, content = path.stat(), bytearray(path.read_bytes())
+        place = content.index(b"logits.npy") + 300
+        content[place] ^= 1
+        path.write_bytes(bytes(content))
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    rendered = reporting.write(tmp_path)
+    after = made_runs.files(tmp_path / "report")
+    assert not rendered.errors and list(rendered.damaged) == ([ids[1]] if how == "gone" else [])
+    assert after.keys() - {reporting.STAMP} == before.keys() - {reporting.STAMP}
+    for name in ("confusion", "reliability"):
+        assert after[f"{name}-set-1.csv"] == before[f"{name}-set-1.csv"]
+        assert b"(2 runs)" in before[f"{name}-set-0.csv"] and b"(1 run)" in after[f"{name}-set-0.csv"]
+    if how == "gone":
+        (name,) = (name for name in after if name.startswith("per-class-set-0") and name.endswith(".md"))
+        assert b"Method 1: 1." in after[name] and b"predictions.npz is missing" in after[name]
 
 
 def test_what_somebody_else_put_beside_the_reports_stays(tmp_path):

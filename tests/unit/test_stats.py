@@ -39,9 +39,9 @@ def test_over_seeds_by_hand():
 
 def test_over_seeds_against_statsmodels():
     values = np.random.default_rng(1).random(7)
-    interval = over_seeds(list(values), "other shuffles")
+    interval = over_seeds(list(values), "other orders", "shuffle")
     assert (interval.low, interval.high) == pytest.approx(DescrStatsW(values).tconfint_mean())
-    assert interval.over == "7 seeds: other shuffles"
+    assert interval.over == "7 shuffles: other orders"
 
 
 def test_one_seed_has_no_interval_and_says_so():
@@ -52,10 +52,15 @@ def test_one_seed_has_no_interval_and_says_so():
     assert interval.over == "1 seed: no interval"
 
 
-def test_seeds_that_agree_have_no_width_and_no_warning():
-    interval = over_seeds([0.1 + 0.2, 0.3, 0.3])
-    assert (interval.low, interval.high) == pytest.approx((0.3, 0.3))
-    assert "no certainty" in interval.over
+def test_values_that_are_all_the_same_have_no_interval_whatever_they_are_over():
+    for interval, over in (
+        (over_seeds([0.1 + 0.2, 0.3, 0.3]), "3 seeds"),
+        (over_splits([0.1 + 0.2, 0.3, 0.3], 300, 100), "3 overlapping splits"),
+        (over_group_means([0.1 + 0.2, 0.3, 0.3], "subject"), "3 subjects"),
+    ):
+        assert interval.mean == pytest.approx(0.3) and interval.num == 3
+        assert math.isnan(interval.low) and math.isnan(interval.high)
+        assert interval.over == f"{over}, all the same: no interval"
 
 
 def test_over_groups_is_t_on_group_means():
@@ -75,13 +80,11 @@ def test_over_groups_by_hand_with_unequal_groups():
     assert "1 degree of freedom)" in interval.over
 
 
-def test_one_group_has_no_interval_and_all_right_has_no_width():
+def test_one_group_and_groups_that_are_all_right_have_no_interval():
     alone = over_groups([1, 0], ["a", "a"], "subject")
     assert math.isnan(alone.half_width)
-    assert alone.over == "1 subject: no interval over subjects"
-    perfect = over_groups([1, 1, 1], [1, 2, 3])
-    assert (perfect.low, perfect.high) == (1, 1)
-    assert "no certainty" in perfect.over
+    assert alone.over == "1 subject: no interval"
+    assert math.isnan(over_groups([1, 1, 1], [1, 2, 3]).half_width)
 
 
 def test_paired_against_scipy():
@@ -95,15 +98,28 @@ def test_paired_against_scipy():
 
 
 def test_paired_edges_are_honest_and_silent():
-    same = paired_over_groups([1, 0, 1], [1, 0, 1], ["a", "b", "c"])
-    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
     alone = paired_over_groups([1, 0], [0, 0], ["a", "a"], "subject")
     assert alone.difference == 0.5
     assert math.isnan(alone.p_value)
     assert alone.test == "not testable: one subject"
-    constant = paired_over_groups([1, 1, 1, 1, 1], [0, 0, 0, 0, 0], list("abcde"))
-    assert constant.p_value == pytest.approx(2 / 2**5)
-    assert "sign flips" in constant.test
+
+
+@pytest.mark.parametrize("num", [2, 3, 6])
+def test_differences_that_are_all_the_same_are_tested_by_sign_flips_over_groups_and_splits_alike(num):
+    for test, unit in (
+        (paired_over_group_means([0.1 + 0.2] + [0.3] * (num - 1), "subject"), "subjects"),
+        (paired_over_splits([0.1 + 0.2] + [0.3] * (num - 1), 300, 100), "overlapping splits"),
+    ):
+        assert test.difference == pytest.approx(0.3) and test.p_value == pytest.approx(2 / 2**num)
+        assert math.isnan(test.low) and math.isnan(test.high)
+        assert test.test == f"sign flips over {num} {unit}, all with the same difference"
+    for none in (
+        paired_over_group_means([0.0] * num),
+        paired_over_splits([0.0] * num, 300, 100),
+        mcnemar_exact([1, 0] * num, [1, 0] * num),
+    ):
+        assert (none.difference, none.p_value) == (0, 1) and math.isnan(none.low) and math.isnan(none.high)
+        assert none.test.startswith("no difference in any of ")
 
 
 def test_wins_and_losses_that_cancel_within_groups_are_no_difference():
@@ -135,11 +151,10 @@ def test_over_splits_by_hand():
     assert over_splits([0.4, 0.6], 9, 1, "other splits").over.startswith("2 overlapping splits: other splits (N")
 
 
-def test_over_splits_without_a_second_one_or_a_difference():
+def test_over_splits_without_a_second_one():
     alone = over_splits([0.5], 300, 100)
-    assert (alone.mean, alone.over) == (0.5, "1 split: no interval")
+    assert (alone.mean, alone.over) == (0.5, "1 overlapping split: no interval")
     assert math.isnan(alone.half_width)
-    assert over_splits([0.5, 0.5], 300, 100).over.endswith("all the same here, which is no certainty")
 
 
 def test_paired_over_splits_against_scipy():
@@ -156,12 +171,7 @@ def test_paired_over_splits_against_scipy():
 def test_paired_over_splits_that_cannot_be_tested():
     alone = paired_over_splits([0.5], 300, 100)
     assert math.isnan(alone.p_value)
-    assert (alone.difference, alone.test) == (0.5, "not testable: one split")
-    same = paired_over_splits([0.0, 0.0, 0.0], 300, 100)
-    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
-    shift = paired_over_splits([0.1, 0.1, 0.1], 300, 100)
-    assert math.isnan(shift.p_value)
-    assert shift.test == "not testable: the same difference in all of 3 splits"
+    assert (alone.difference, alone.test) == (0.5, "not testable: one overlapping split")
 
 
 def test_mcnemar_against_statsmodels_and_by_hand():
@@ -192,9 +202,7 @@ def test_mcnemar_interval_leaves_out_zero_just_where_it_is_significant(wins):
     assert test.low <= test.difference <= test.high
 
 
-def test_mcnemar_without_discordant_videos_and_with_shares():
-    same = mcnemar_exact([1, 0], [1, 0])
-    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+def test_mcnemar_takes_no_shares():
     with pytest.raises(BenchError, match="paired_over_groups"):
         mcnemar_exact([0.5], [1])
     with pytest.raises(BenchError, match="paired_over_groups"):

@@ -99,7 +99,7 @@ def test_a_crash_between_any_two_files_leaves_no_complete_run(after, tmp_path, m
 
 
 def test_what_is_read_back_wrong_never_becomes_complete(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "read_predictions", lambda home, run_id: predictions(num=4))
+    monkeypatch.setattr(store, "_stored", lambda path: predictions(num=4))
     with pytest.raises(OSError, match="not what was written"):
         complete(tmp_path)
     assert not is_complete(tmp_path, RUN)
@@ -219,6 +219,13 @@ def test_results_of_one_data_set(tmp_path):
     assert Results(tmp_path, "nothing").scores.empty
 
 
+def test_one_data_set_of_a_home_where_no_run_tells_its_data_set(tmp_path):
+    assert Results(tmp_path, "m1").runs.empty
+    (complete(tmp_path, RUN) / "run.json").write_text('{"cut')
+    runs = Results(tmp_path, "m1").runs
+    assert runs["run_id"].tolist() == [RUN] and runs["status"].tolist() == ["damaged"]
+
+
 @pytest.mark.parametrize("status", ["complete", "failed"])
 def test_a_complete_run_of_a_newer_version_supersedes_the_older_one_and_a_failed_one_does_not(status, tmp_path):
     complete(tmp_path, RUN)
@@ -246,6 +253,27 @@ def test_predictions_are_a_row_a_video(tmp_path):
     assert table["predicted"].tolist() == made.logits.argmax(axis=1).tolist()
     assert table["correct"].tolist() == (made.logits.argmax(axis=1) == made.labels).tolist()
     np.testing.assert_array_equal(Results(tmp_path).logits(RUN), made.logits)
+
+
+@pytest.mark.parametrize("spoil", ["gone", "no archive", "one array less", "fewer videos"])
+def test_damaged_predictions_are_an_error_that_names_run_file_and_remedy(spoil, tmp_path):
+    path = complete(tmp_path) / "predictions.npz"
+    with np.load(path) as f:
+        arrays = dict(f)
+    if spoil == "gone":
+        path.unlink()
+    elif spoil == "no archive":
+        path.write_bytes(b"no archive")
+    elif spoil == "one array less":
+        np.savez(path, **{name: value for name, value in arrays.items() if name != "groups"})
+    else:
+        np.savez(path, **{name: value[:4] if len(value) == 5 else value for name, value in arrays.items()})
+    results = Results(tmp_path)
+    for read in (results.predictions, results.logits, lambda run_id: store.read_predictions(tmp_path, run_id)):
+        with pytest.raises(
+            BenchError, match=f"run {RUN} is damaged: {path} .*delete the folder {path.parent} and start"
+        ):
+            read(RUN)
 
 
 def test_the_index_follows_runs_that_come_go_and_change(tmp_path):
