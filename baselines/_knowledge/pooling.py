@@ -30,8 +30,9 @@ class AttentionPooling(nn.Module):
 
 
 class TransformerPooling(nn.Module):
-    """f + |f| out(transformer(in(f / |f|) + position)): a small transformer over the frames, after A5/A6 (Ju et al., 2022), as a
-    residual of each frame whose last layer starts at 0.
+    """f + |f| / sqrt(128 D) out(transformer(in(sqrt(D) f / |f|) + position)): a small transformer over the frames, after A5/A6 (Ju et
+    al., 2022), as a residual of each frame whose last layer starts at 0. The factors make its units a frame's own entries, so that
+    the context's learning rate does for it.
 
     Narrow (128 wide, 4 heads) because there are few videos; positions are learnt, so the number of frames is that of training.
     """
@@ -55,7 +56,7 @@ class TransformerPooling(nn.Module):
         x = self.enter(self.scale * frames / lengths) + self.position
         for layer in self.layers:
             x = layer(x)
-        return Features(frames + lengths * self.leave(self.norm(x)), features.extra)
+        return Features(frames + lengths / (self.scale * WIDTH**0.5) * self.leave(self.norm(x)), features.extra)
 
 
 def _layer() -> nn.TransformerEncoderLayer:
