@@ -27,29 +27,47 @@ _NUM_TEXT = 4
 def render(results: ResultsView) -> Iterator[Artifact]:
     """`ablation-<data set>` as Markdown, CSV, LaTeX and HTML, and a figure for each method and protocol."""
     whole = board(results)
-    bare = []
-    for dataset, cells in grouped(whole.cells, lambda cell: cell.key.dataset).items():
-        found = ablations(whole, cells)
+    for dataset, found in _found(whole).items():
         if not found:
-            bare.append(dataset)
             continue
         yield from _tables.artifacts(_table(whole, dataset, found))
-        for (setting, method), part in grouped_ablations(found).items():
+        for (setting, method, kind), part in grouped_ablations(found).items():
             name = f"ablation-{_tables.slug(dataset)}-{_tables.slug(method)}{f'-k{setting[1]}' if setting[1] else ''}"
+            name += f"-{kind}" if kind else ""
             title = f"{TITLE}: {dataset}, {method}, {protocol_name(*setting)}"
             yield from _plots.artifacts(functools.partial(_ablation_figures.draw, whole, part), name, title)
+    for table in _empty(whole):
+        yield from _tables.artifacts(table)
+
+
+def text(results: ResultsView) -> str:
+    """All of these tables for a terminal."""
+    whole = board(results)
+    tables = [_table(whole, dataset, found) for dataset, found in _found(whole).items() if found]
+    return "\n".join(_tables.text(table) for table in [*tables, *_empty(whole)])
+
+
+def _found(whole: Board) -> dict[str, list[Ablation]]:
+    """The ablations of each data set."""
+    by_dataset = grouped(whole.cells, lambda cell: cell.key.dataset)
+    return {dataset: ablations(whole, cells) for dataset, cells in by_dataset.items()}
+
+
+def _empty(whole: Board) -> Iterator[_tables.Table]:
+    """A table that says where there is no ablation."""
+    bare = [dataset for dataset, found in _found(whole).items() if not found]
     if bare or not whole.cells:
         said = (
             f"No two runs of one method differ in one switch: {', '.join(bare)}." if bare else "There are no runs yet."
         )
-        yield from _tables.artifacts(_tables.empty("ablation", TITLE, _HEADER, said))
+        yield _tables.empty("ablation", TITLE, _HEADER, said)
 
 
-def grouped_ablations(found: Sequence[Ablation]) -> dict[tuple[tuple[str, int], str], list[Ablation]]:
-    """Ablations of one protocol and method, whose backbones stand side by side in a figure."""
-    groups: dict[tuple[tuple[str, int], str], list[Ablation]] = {}
+def grouped_ablations(found: Sequence[Ablation]) -> dict[tuple[tuple[str, int], str, str], list[Ablation]]:
+    """Ablations of one protocol, method and kind, whose backbones stand side by side in a figure."""
+    groups: dict[tuple[tuple[str, int], str, str], list[Ablation]] = {}
     for one in found:
-        groups.setdefault((one.reference.key.setting, one.reference.key.method), []).append(one)
+        groups.setdefault((one.reference.key.setting, one.reference.key.method, one.kind), []).append(one)
     return groups
 
 
