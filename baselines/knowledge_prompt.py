@@ -31,6 +31,7 @@ from bench.contracts import (
     NotApplicable,
     PromptableAdapter,
 )
+from bench.interpretation import Interpretation, frame_logits
 from bench.prompting import Prompts, encode, flatten, prepare
 from bench.training import TrainConfig
 from bench.training import train as run_training
@@ -98,6 +99,14 @@ class KnowledgePrompt:
     def __call__(self, features: Features, classes: Classes) -> Tensor:
         statements = self.statements(classes)
         return self.logits(features, self.text_features(statements), statements)
+
+    def interpret(self, features: Features, classes: Classes) -> Interpretation:
+        """The learnt context, and which statement fits which frame."""
+        statements = self.statements(classes)
+        text, context = self.text_features(statements), self.learnt.context
+        named = {"": context} if context.dim() == 2 else dict(zip(self.class_names, context, strict=True))
+        fits = frame_logits(self.adapter, features.to(text.device), text).cpu()
+        return Interpretation(named, statements.texts, statements.owner.tolist(), fits)
 
     def statements(self, classes: Classes) -> Statements:
         """Raises NotApplicable on classes that were not trained, where each has a context of its own."""

@@ -299,7 +299,8 @@ class LabelledFeatures:
 class Predictor(Protocol):
     """A fitted method. Each video is judged by itself; the classes may be ones that `fit` never saw (or NotApplicable).
 
-    Where TRAINABLE is not "none" it also has `num_trainable`: how many numbers were learnt, for the table of costs.
+    Where TRAINABLE is not "none" it also has `num_trainable`: how many numbers were learnt, for the table of costs. It may have
+    `interpret(features, classes)`, which gives a `bench.interpretation.Interpretation` of some videos; that is kept beside the run.
     """
 
     def __call__(self, features: Features, classes: Classes) -> Tensor:
@@ -469,6 +470,10 @@ class ResultsView(Protocol):
 
     def logits(self, run_id: str) -> np.ndarray:
         """float32 `(N, C)`, rows in the order of `predictions`."""
+        ...
+
+    def interpretation(self, run_id: str) -> dict[str, Any] | None:
+        """What `bench.interpretation.told` kept of a complete run; None where its method tells nothing of itself."""
         ...
 
 

@@ -167,7 +167,7 @@ def _trees(adapter: Any, tokens: Tokens, own: Tensor | None) -> Iterator[_Chunk]
     """Texts that begin alike side by side, in as many trees as memory asks for."""
     tower, num = adapter.text_layers(), tokens.context.shape[1]
     ids = tokens.ids.unique()
-    embed = adapter.embed_tokens(Tokens(ids[None], tokens.pool[:1], tokens.context[:1]))[0]
+    embed = embed_ids(adapter, ids)
     most = max(1, MEMORY_BYTES // _bytes_a_token(embed.shape[1], len(tower.layers)))
     values = []
     for row, (line, end, context) in enumerate(
@@ -200,6 +200,12 @@ def _plain(adapter: PromptableAdapter, tokens: Tokens) -> Iterator[_Chunk]:
         part = replace(part, ids=part.ids[:, :length])
         rows = torch.arange(start, start + len(part.ids), device=tokens.ids.device)
         yield _Chunk(rows, None, part, adapter.embed_tokens(part))
+
+
+def embed_ids(adapter: Any, ids: Tensor) -> Tensor:
+    """Embeddings float32 `(V, W)` of token ids int64 `(V,)`, without positions."""
+    nowhere = ids.new_zeros(1)
+    return adapter.embed_tokens(Tokens(ids[None], nowhere, nowhere[:, None]))[0]  # type: ignore[no-any-return]
 
 
 # --- contexts and classes ----------------------------------------------------------------------------------------

@@ -5,12 +5,17 @@ Shape legend: N videos, T frames, D joint size, P statements, C classes, K state
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.contracts import Adapter, Features
+from bench.interpretation import frame_logits
 from bench.prompting import mean_by_class
+
+if TYPE_CHECKING:
+    from bench.contracts import Adapter, Features
 
 EPSILON, ITERATIONS = 0.1, 100  # OST (Chen et al., 2024)
 ENOUGH = 1e-4  # a problem is done once every row's sum is right to this share
@@ -66,18 +71,11 @@ def softmax_by_class(scores: Tensor, owner: Tensor, num_classes: int) -> Tensor:
 
 
 def transported(adapter: Adapter, features: Features, text: Tensor, owner: Tensor, num_classes: int) -> Tensor:
-    """Logits `(N, C)`: the mean over frames and statements of a class, weighted by the transport plan between them, of the logits
-    that the adapter gives each frame as a video of one frame. What else the adapter needs of a video (X-CLIP: the patch map that
-    conditions the texts) every frame takes from its video.
+    """Logits `(N, C)`: the mean over frames and statements of a class, weighted by the transport plan between them, of `frame_logits`.
 
     The cost of a frame and a statement is 1 - cosine, the marginals are even. As in OST no gradient goes through the plan.
     """
-    num, num_frames = features.frames.shape[:2]
-    alone = Features(
-        features.frames.flatten(0, 1)[:, None],
-        {name: value.repeat_interleave(num_frames, 0) for name, value in features.extra.items()},
-    )
-    logits = adapter.similarity(alone, text).unflatten(0, (num, num_frames))
+    logits = frame_logits(adapter, features, text)
     cost = 1 - (logits.detach() - adapter.facts.logit_bias) / adapter.facts.logit_scale
     counts = torch.bincount(owner, minlength=num_classes)
     order = torch.argsort(owner, stable=True)

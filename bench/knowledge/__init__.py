@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bench.contracts import BenchError, digest
 from bench.knowledge import controls
 from bench.knowledge.bank import bank_names, load, used
 
-__all__ = ["bank_names", "load", "statements", "statements_digest"]
+__all__ = ["bank_names", "load", "statements", "statements_digest", "words"]
 
 
 def statements(
@@ -31,6 +32,15 @@ def statements(
                 f"(it has {', '.join(list(bank.classes)[:20])})"
             )
     return tuple(tuple(s.text for s in texts) for texts in controls.apply(rows, control, seed, class_names))
+
+
+def words() -> tuple[str, ...]:
+    """The distinct words of all banks that ship: class names and statements, whatever their status."""
+    found = set()
+    for name in bank_names():
+        for c, rows in load(name).classes.items():
+            found.update(re.findall(r"[^\W\d_]+", " ".join([c, *(s.text for s in rows)])))
+    return tuple(sorted(found))
 
 
 def statements_digest(texts: Sequence[Sequence[str]]) -> str:
