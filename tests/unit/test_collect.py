@@ -10,8 +10,8 @@ import pytest
 from commands import bench
 
 from bench.contracts import BenchError
+from bench.knowledge import asking, prompts
 from bench.knowledge import bank as banks
-from bench.knowledge import prompts
 from bench.knowledge.answers import LONGEST, Nonsense, fault, sentences
 from bench.knowledge.sources import endpoint, files, wordnet
 
@@ -170,6 +170,37 @@ def test_what_is_answered_while_another_question_fails_is_kept(collect, knowledg
     assert code == 2 and [p.name.split("-motion")[0] for p in raw(knowledge)] == ["jump-up"]
 
 
+class Slow:
+    """A model that answers once, and then when it is let."""
+
+    name, workers = "slow", 1
+
+    def __init__(self):
+        self.settings, self.asked, self.gate = {}, [], threading.Event()
+
+    def ask(self, prompt, sample, about):
+        self.asked.append(prompt)
+        assert len(self.asked) == 1 or self.gate.wait(60)
+        return asking.Answer(GOOD, "stop", "slow")
+
+
+def test_nothing_more_is_asked_after_the_user_stopped_it(tmp_path):
+    def stop(what, done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    model = Slow()
+    questions = [asking.Question("a", "motion", f"question {i}", 0) for i in range(5)]
+    with pytest.raises(KeyboardInterrupt):
+        asking.ask_all(questions, model, tmp_path, lambda raw: False, stop)
+    model.gate.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join(60)
+    assert len(model.asked) <= 2
+    assert len(list(tmp_path.glob("*.json"))) == len(model.asked)
+
+
 NONSENSE = {
     "": "no answer",
     "   \n": "no answer",
@@ -210,8 +241,14 @@ def test_nonsense_is_a_counted_failure_and_asked_again_on_demand(answer, collect
     assert len(banks.load(str(knowledge / "three.json")).classes["sit_down"]) == 8
 
 
-def test_a_class_without_anything_is_listed_and_the_bank_is_written(collect, knowledge, server):
-    refusal = completion(None, message={"refusal": "I will not."}, finish_reason="stop")
+REFUSALS = [
+    completion(None, message={"refusal": "This could hurt somebody who tries it."}),
+    completion("This could hurt somebody who tries it.", finish_reason="content_filter"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["refusal", "filter"])
+def test_a_class_without_anything_is_listed_and_the_bank_is_written(refusal, collect, knowledge, server):
     server.say = lambda prompt, number: (200, refusal if named(prompt) == "WaveHands" else completion(GOOD), {})
     code, out, err = collect("--kinds", "motion")
     assert code == 1 and "1 of 3 classes got no statement: WaveHands" in err and "WaveHands (motion): refuses" in err
@@ -258,11 +295,29 @@ def test_429_and_500_are_asked_again_and_then_named(collect, knowledge, server):
 
 @pytest.mark.parametrize(("status", "words"), [(429, "too many requests"), (500, "the server failed")])
 def test_an_endpoint_that_never_gets_better(status, words, collect, knowledge, server):
-    server.say = lambda prompt, number: (status, {"error": {"message": "slow down"}}, {"retry-after-ms": "1"})
+    later = {"retry-after-ms": "1", "retry-after": "7"}
+    server.say = lambda prompt, number: (status, {"error": {"message": "slow down"}}, later)
     code, _, err = collect("--parallel", "1", "--retries", "2")
     assert code == 2 and len(server.asked) == 3 and not knowledge.exists()
     assert f"{server.url}, asked about the class 'jump up' (appearance): {status}, {words} (2 retries at most)" in err
-    assert "slow down" in err
+    assert "slow down" in err and ("it asks to wait 7 s" in err) == (status == 429)
+
+
+def test_so_many_questions_at_a_time_and_no_more(collect, server):
+    together, lock, now, most = threading.Barrier(3), threading.Lock(), [0], [0]
+
+    def say(prompt, number):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        together.wait(30)  # breaks, and the answer with it, where fewer than three come at a time
+        with lock:
+            now[0] -= 1
+        return 200, completion(GOOD), {}
+
+    server.say = say
+    code, _, _ = collect("--parallel", "3", "--retries", "0")
+    assert code == 0 and most == [3]
 
 
 def test_a_timeout_is_retried_and_then_named(collect, knowledge, server):
@@ -270,6 +325,7 @@ def test_a_timeout_is_retried_and_then_named(collect, knowledge, server):
     code, _, err = collect("--parallel", "1", "--retries", "1", "--timeout", "0.2")
     assert code == 2 and "'jump up'" in err and "no answer within 0.2 s (1 retries at most)" in err
     assert len(server.asked) == 2 and not knowledge.exists()
+    assert endpoint.Endpoint(server.url, "m", timeout=7)._client.timeout == 7
 
 
 @pytest.mark.parametrize(
@@ -373,6 +429,16 @@ def test_an_own_prompt(collect, server, tmp_path, knowledge):
         assert code == 2 and words in err
     code, _, err = collect("--prompt", tmp_path / "none.txt")
     assert code == 2 and "none.txt" in err
+
+
+def test_two_prompts_are_two_origins(collect, knowledge, server, tmp_path):
+    collect("--kinds", "motion")
+    (tmp_path / "p.txt").write_text("Tell of {class}")
+    server.say = lambda prompt, number: (200, completion("- Both feet leave the floor.\n- The hands are high."), {})
+    collect("--kinds", "motion", "--prompt", tmp_path / "p.txt")
+    bank = banks.load(str(knowledge / "three.json"))
+    assert [s.origin for s in bank.classes["jump up"]] == ["m motion"] * 4 + ["m motion 2"] * 2
+    assert bank.origins["m motion 2"].prompt == "Tell of {class}" != bank.origins["m motion"].prompt
 
 
 def test_what_a_bank_holds_is_never_changed(collect, knowledge, server, tmp_path):
@@ -488,6 +554,7 @@ FILES = {
         '{"Jump Up": ["Both feet leave the floor.", 7, ""], "wave hands": ["An open hand goes to and fro."]}',
         2,
     ),
+    "twice.json": ('{"jump up": ["Both knees are bent."], "jump up": "Both feet leave the floor."}', 2),
     "menon.json": ('{"jump_up": ["bent knees", "air below the feet and floor"], "nobody": ["nothing"]}', 2),
     "ez.csv": ('SNo,Class Name,GPT3 discription\n1,jump up,"\n\nThe knees bend. Then both feet leave. The cut"\n', 2),
     "motion.csv": ('\ufeffjump up," doing a leap, with both feet."\nWave Hands,moving an open hand\n', 2),
@@ -606,7 +673,7 @@ def handmade(folder: Path) -> Path:
             '38 v 01 jump 0 000 01 + 02 00 | move forward by leaps and bounds; "he jumped"',
             "35 v 01 wave 0 000 01 + 02 00 | signal with the hands or nod",
         ],
-        "noun": ["08 n 01 hand 0 000 | the end of the arm"],
+        "noun": ["08 n 01 hand 0 000 | the end of the arm", "06 n 01 hands 0 000 | custody"],
         "adj": [],
         "adv": [],
     }
@@ -756,3 +823,4 @@ def test_a_folder_that_is_no_model(fault, gpt, tmp_path, collect, monkeypatch):
         (folder / "tokenizer.json").unlink()
     code, _, err = collect(source=("--local", folder))
     assert code == 2 and f"--local {folder}" in err and not (tmp_path / "ran").exists()
+    assert "no .safetensors file" in err or fault not in ("pickle", "no weights")
