@@ -265,7 +265,10 @@ def test_two_plug_ins_never_write_one_file(home, only):
 def test_render_prints_the_folder_and_how_many_and_fails_where_one_fails(home, only, capsys, monkeypatch):
     only(t=table())
     code, out, _ = bench(capsys, monkeypatch, "render")
-    assert code == 0 and out == f"all: rendered; 2 files in {home / 'report'}, all of them on {home / 'report' / 'index.html'}"
+    assert (
+        code == 0
+        and out == f"all: rendered; 2 files in {home / 'report'}, all of them on {home / 'report' / 'index.html'}"
+    )
     code, out, _ = bench(capsys, monkeypatch, "render", "--verbose")
     assert str(home / "report" / "t.csv") in out
     only(t=table(), bad=broken)
