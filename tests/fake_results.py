@@ -40,7 +40,8 @@ class FakeResults:
     ):
         """One run; `facts` replace its columns, `metrics` are added to its scores. The right videos come first in each group.
 
-        `told` is the interpretation. With `novel`, a share for each group too, `right` is that of base videos, and as many novel videos follow.
+        With `novel`, a share for each group too, `right` is that of base videos, and as many novel videos follow. `told` is what
+        the run tells of itself.
         """
         run_id = f"{len(self.rows):012x}"
         shares = [*right, *(novel or ())]
