@@ -65,3 +65,16 @@ def test_sweeps_and_datasets_need_no_torch():
         "assert not {'torch', 'open_clip', 'transformers'} & set(sys.modules), 'torch came in'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=plugins.ROOT)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "asked", "expected"),
+    [((1, 4, 16), None, {4}), ((1, 2, 4), None, {4}), ((2, 8, 16), None, {8}), ((1, 4, 16), (1, 16), {1, 16})],
+)
+def test_ablations_are_made_at_one_size_in_the_middle(sizes, asked, expected):
+    facts = dataclasses.replace(plugins.find("datasets", "toy").DATASET, shots=sizes)
+    choice = Choice(dataset=facts, backbones=("tiny-clip",), shots=asked)
+    for name in (name for name in plugins.names("sweeps") if name.startswith("ablation_")):
+        specs = list(plugins.find("sweeps", name).runs(choice))
+        assert {s.shots for s in specs} == expected and {s.seed for s in specs} == set(facts.replicates)
+        assert plugins.find("sweeps", name).TABLE == "ablation"
