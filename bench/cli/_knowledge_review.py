@@ -37,7 +37,9 @@ def review(
 
         choice = choice_of(dataset, root, option or [])
         spec = RunSpec(dataset=dataset, backbone="", method="", root=root, dataset_options=choice.options)
-        with _progress.bars() as display:
+        display = _progress.bars()
+        display.disable = not out.is_terminal  # a pipe gets the address as its first line
+        with display:
             manifest = build_manifest(spec, bench_home(), _progress.reporter(display))
         desk = page.open_desk(Path(bank), reviewer, manifest)
 

@@ -166,6 +166,7 @@ function render() {
   showFrames();
   $("statements").replaceChildren(...statements().map(row));
   const selected = $("statements").children[s];
+  if (s === 0) document.querySelector("main").scrollTop = 0; // with the class's name and frames
   selected?.scrollIntoView({ block: "nearest" });
   selected?.querySelector("textarea")?.focus();
 }
@@ -186,18 +187,24 @@ function go(k, t) {
   render();
 }
 
-let shown = ""; // which pictures are there, so that they are not asked for again with each key
+/** The class's frames, and one video of the class that the statement is most easily taken for. */
 function showFrames() {
   const here = bank.classes[c], rival = bank.classes.find((one) => one.name === current()?.confusable);
-  const key = JSON.stringify([here?.name, here?.frames, rival?.name, rival?.frames]);
-  if (key === shown) return;
-  shown = key;
-  if (!bank.dataset) return $("frames").replaceChildren(el("p", "side", "No frames: the review was started without a data set (--dataset)."));
-  const inside = here?.frames
+  if (!bank.dataset) return fill("own", null, () => [el("p", "side", "No frames: the review was started without a data set (--dataset).")]);
+  fill("own", here, () => here?.frames
     ? [el("p", "side", `Frames from ${bank.dataset}, ${here.frames.side}`), ...strips(here, here.frames.count)]
-    : [el("p", "side", `No frames: ${bank.dataset} has no class of this name.`)];
-  if (rival?.frames) inside.push(el("p", "side", "Most confusable class: ", el("bdi", "", rival.name)), ...strips(rival, 1));
-  $("frames").replaceChildren(...inside);
+    : [el("p", "side", `No frames: ${bank.dataset} has no class of this name.`)]);
+  fill("rival", rival, () => rival?.frames
+    ? [el("p", "side", "Most confusable class: ", el("bdi", "", rival.name)), ...strips(rival, 1)]
+    : []);
+}
+
+/** Put what shows a class there, unless it is there already: pictures are not asked for again with each key. */
+function fill(id, one, make) {
+  const key = JSON.stringify([one?.name, one?.frames]);
+  if ($(id).dataset.key === key) return;
+  $(id).dataset.key = key;
+  $(id).replaceChildren(...make());
 }
 
 function strips({ name, frames }, count) {
