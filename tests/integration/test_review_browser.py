@@ -136,7 +136,9 @@ def press(page, *keys, count=None):
 
 
 def notice(page, text):
-    page.locator("#notice", has_text=text).wait_for()
+    from playwright.sync_api import expect
+
+    expect(page.locator("#notice")).to_contain_text(text, timeout=30_000)  # which tells what is there instead
     return page.locator("#notice").text_content()
 
 

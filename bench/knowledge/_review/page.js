@@ -293,6 +293,7 @@ function begin() {
   if (!name || name.includes(";")) { $("ask-fault").textContent = "Give a name, without a semicolon."; return; }
   reviewer = name;
   sessionStorage.setItem("reviewer", name);
+  $("name").blur(); // the next key is for the page
   $("ask").close();
   render();
 }
