@@ -22,6 +22,7 @@ KINDS = ("appearance", "motion", "body part", "object", "keyword")
 STATUSES = ("proposed", "accepted", "edited", "rejected")
 USED = ("accepted", "edited")  # what a person or the refinement let through
 MAX_CHARACTERS = 500  # far over any text tower; longer ones are pasted by mistake
+_HEAD = ("schema", "dataset", "about", "origins", "classes")
 _FIELDS = ("text", "kind", "origin", "status", "scores", "reason", "was")
 
 
@@ -135,6 +136,8 @@ def parsed(text: str, where: str) -> Bank:
         raise BenchError(
             f"{where} is no knowledge bank of schema {SCHEMA}: it needs schema, dataset, about, origins and classes"
         )
+    if odd := set(raw) - set(_HEAD):  # saving would lose it
+        raise BenchError(f"{where}: unknown {', '.join(sorted(odd))}; a bank has {', '.join(_HEAD)}")
     origins = _origins(raw.get("origins"), where)
     for c, rows in raw["classes"].items():
         clean(c, f"{where}, class {c!r}, its name")
@@ -167,6 +170,8 @@ def _origins(raw: Any, where: str) -> dict[str, Origin]:
     for name, one in raw.items():
         if not isinstance(one, dict) or not isinstance(one.get("by"), str) or not one["by"].strip():
             raise BenchError(f"{where}, origin {name!r}: by is missing; say who or which model wrote it")
+        if odd := set(one) - {"by", "prompt"}:
+            raise BenchError(f"{where}, origin {name!r}: unknown {', '.join(sorted(odd))}; an origin has by and prompt")
         if not isinstance(one.get("prompt", ""), str):
             raise BenchError(f"{where}, origin {name!r}: the prompt is no text")
     return {name: Origin(one["by"], one.get("prompt", "")) for name, one in raw.items()}

@@ -75,6 +75,14 @@ FILE_FAULTS = {
         '{"schema": 2, "origins": {}, "classes": {"wa\\u001bve": []}}',
         "control character",
     ),
+    "a field that saving would lose": (
+        '{"schema": 2, "notes": "x", "origins": {}, "classes": {}}',
+        "unknown notes; a bank has",
+    ),
+    "an origin's field that saving would lose": (
+        '{"schema": 2, "origins": {"me": {"by": "me", "url": "x"}}, "classes": {}}',
+        "origin 'me': unknown url",
+    ),
     "no origins": ('{"schema": 2, "classes": {"wave": []}}', "origins says who wrote what"),
     "an origin that nobody is": ('{"schema": 2, "origins": {"me": {}}, "classes": {}}', "origin 'me': by is missing"),
     "a class that is a number": ('{"schema": 2, "origins": {}, "classes": {"wave": 3}}', "'wave'"),
