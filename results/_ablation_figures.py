@@ -41,7 +41,8 @@ def _bars(whole: Board, found: Sequence[Ablation]) -> Figure:
     rows = list(dict.fromkeys(cell.name for one in found for cell in _ordered(one)))
     labels = [_plots.name(label, 20) for label in _without_shared_beginning(rows)]
     titles = [_plots.name(column_name(one.reference.key.column), 26) for one in found]
-    height = 0.45 + 0.19 * max(len(rows), 0.65 * sum(label.count("\n") + 1 for label in labels))
+    # Bars stand at equal distances, so the label of the most lines says how far.
+    height = 0.45 + 0.19 * len(rows) * max(1.0, 0.65 * max(label.count("\n") + 1 for label in labels))
     height += 0.12 * max(title.count("\n") for title in titles)
     small = _note(whole, found, "Whiskers", "First bar: the reference; numbers: difference from it in points, paired")
     palette = _plots.colours(len(rows))
