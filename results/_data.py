@@ -48,6 +48,7 @@ SAME = {
 }
 _NOT_APPLICABLE = f"{NotApplicable.__name__}: "  # how a run's record begins where "n/a" says it already
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,11 +303,11 @@ def board(results: ResultsView) -> Board:
     return known
 
 
-def grouped(cells: Iterable[Cell], by: Callable[[Cell], T]) -> dict[T, list[Cell]]:
-    """Cells by a property, in order of first appearance."""
-    found: dict[T, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(by(cell), []).append(cell)
+def grouped(items: Iterable[Item], by: Callable[[Item], T]) -> dict[T, list[Item]]:
+    """Cells, or anything else, by a property, in order of first appearance."""
+    found: dict[T, list[Item]] = {}
+    for item in items:
+        found.setdefault(by(item), []).append(item)
     return found
 
 

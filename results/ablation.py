@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 TITLE = "Ablation"
 _HEADER = ("Protocol", "Backbone", "Variant", "Switch", "Top-1", "Δ", "95 % interval of Δ", "p", "p (Holm)")
 _NUM_TEXT = 4
+MOST_BARS = 14  # variants in one figure
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
-    """`ablation-<data set>` as Markdown, CSV, LaTeX and HTML, and a figure for each method and protocol."""
+    """`ablation-<data set>` as Markdown, CSV, LaTeX and HTML, and figures for each method and protocol."""
     whole = board(results)
     for dataset, found in _found(whole).items():
         if not found:
@@ -35,7 +37,9 @@ def render(results: ResultsView) -> Iterator[Artifact]:
             name = f"ablation-{_tables.slug(dataset)}-{_tables.slug(method)}{f'-k{setting[1]}' if setting[1] else ''}"
             name += f"-{kind}" if kind else ""
             title = f"{TITLE}: {dataset}, {method}, {protocol_name(*setting)}"
-            yield from _plots.artifacts(functools.partial(_ablation_figures.draw, whole, part), name, title)
+            for switch, those in by_switch(part).items():
+                named, told = (f"{name}-{switch}", f"{title}, {switch}") if switch else (name, title)
+                yield from _plots.artifacts(functools.partial(_ablation_figures.draw, whole, those), named, told)
     for table in _empty(whole):
         yield from _tables.artifacts(table)
 
@@ -69,6 +73,22 @@ def grouped_ablations(found: Sequence[Ablation]) -> dict[tuple[tuple[str, int], 
     for one in found:
         groups.setdefault((one.reference.key.setting, one.reference.key.method, one.kind), []).append(one)
     return groups
+
+
+def by_switch(part: Sequence[Ablation]) -> dict[str, list[Ablation]]:
+    """What stands in one figure: all variants under "" where they fit, otherwise each switch of several settings by itself, and the
+    switches of one setting together as "others".
+    """
+    variants = [variant for one in part for variant in one.variants]
+    if len({variant.cell.name for variant in variants}) <= MOST_BARS:
+        return {"": list(part)}
+    settings = {v.switch: {w.cell.name for w in variants if w.switch == v.switch} for v in variants}
+    home = {switch: switch if len(names) > 1 else "others" for switch, names in settings.items()}
+    found: dict[str, list[Ablation]] = {}
+    for one in part:
+        for switch, own in grouped(one.variants, lambda variant: home[variant.switch]).items():
+            found.setdefault(switch, []).append(replace(one, variants=tuple(own)))
+    return found
 
 
 def _table(whole: Board, dataset: str, found: Sequence[Ablation]) -> _tables.Table:

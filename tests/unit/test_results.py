@@ -293,6 +293,25 @@ def test_variants_far_from_the_reference_are_an_ablation_of_their_own():
     assert all(f"CoOp {config}" in ablation.text(results) for config in far)
 
 
+def test_many_variants_get_a_figure_a_switch(monkeypatch):
+    results = FakeResults()
+    configs = [{"m": m, "init": "random", "on": False} for m in (1, 4, 8)]
+    configs += [{"m": 4, "init": init, "on": False} for init in ("words", "phrase")]
+    for i, config in enumerate([*configs, {"m": 4, "init": "random", "on": True}]):
+        results.add([0.2 + 0.1 * i] * 3, config=json.dumps(config), **{**COOP, "label": f"CoOp {config}"})
+    monkeypatch.setattr(ablation, "MOST_BARS", 4)
+    whole = _data.board(results)
+    found = _switches.ablations(whole, whole.cells)
+    parts = ablation.by_switch(found)
+    assert {switch: len(own.variants) for switch, (own,) in parts.items()} == {"m": 2, "init": 2, "others": 1}
+    names = {a.name for a in ablation.render(results)}
+    assert {
+        f"ablation-toy-coop-k4-{switch}.png" for switch in parts
+    } <= names and "ablation-toy-coop-k4.png" not in names
+    monkeypatch.setattr(ablation, "MOST_BARS", 5)
+    assert ablation.by_switch(found) == {"": found}
+
+
 def test_controls_of_the_bank_are_held_against_coop_too():
     results = FakeResults()
     knowing = {**KNOWING, **FEW, "method": "knowledge_prompt", "is_default": True, "text_source": ""}
