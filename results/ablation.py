@@ -100,6 +100,14 @@ def _table(whole: Board, dataset: str, found: Sequence[Ablation]) -> _tables.Tab
     notes = [*_notes.toy_scale(whole, every), *_notes.intervals(every)]
     notes += _notes.scope(tests, [cell.interval for cell in every if cell.interval])
     notes.append("Each video counts with the share of its runs (seeds, shuffles, splits) that were right.")
+    notes.append(
+        "Over groups (or splits), Δ is the plain mean of their differences, as the test has it; where they differ in size it is not "
+        "quite the difference of the two accuracies shown, which are over videos."
+    )
+    if any(cell.key.protocol == "base_to_novel" for cell in every):
+        notes.append(
+            "Base-to-novel: base and novel videos together, each told apart among the classes of its own kind."
+        )
     if all(math.isnan(variant.test.p_value) for one in found for variant in one.variants):
         notes.append("No difference could be tested.")
     return _tables.Table(
