@@ -479,7 +479,7 @@ def manifest(tmp_path):
     rows = [("wave", "t", "test"), ("wave", "a", "train"), ("wave", "a", "train"), ("wave", "b", "train")]
     rows += [("clap", "t", "test"), ("clap", "t", "test")]
     for i in range(5):
-        write_video(videos / f"{i}.mp4", 6, first=3 * i)
+        write_video(videos / f"{i}.mp4", 6, first=3 * i, colour=(220, 40, 40))
     (videos / "5.mp4").write_bytes(b"no video")
     table = [{"video_id": str(i), "path": f"{i}.mp4", "label": c, "group": g} for i, (c, g, _) in enumerate(rows)]
     return build("mine", table, ("clap", "wave"), videos, splits={"1": [role for *_, role in rows]})
@@ -499,7 +499,10 @@ def test_frames_come_as_pictures_by_class_and_number(manifest, path):
     assert state["dataset"] == "mine" and frames["wave"]["count"] == 3 and frames[ODD] is None
     answer = client.get(f"/frames/{frames['wave']['label']}/0", base_url=HERE)
     assert answer.mimetype == "image/jpeg"
-    picture = cv2.imdecode(np.frombuffer(answer.data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    coloured = cv2.imdecode(np.frombuffer(answer.data, np.uint8), cv2.IMREAD_COLOR)
+    blue, _, red = coloured[:, 160:220].mean(axis=(0, 1))
+    assert red > 180 and blue < 80
+    picture = coloured.mean(axis=2)
     assert picture.shape == (HEIGHT, FRAMES * 240 + (FRAMES - 1) * GAP)  # of 32 x 48
     shades = [picture[:, t * (240 + GAP) + 20 : t * (240 + GAP) + 100].mean() for t in range(FRAMES)]
     assert shades == sorted(shades) and shades[0] < shades[-1]
