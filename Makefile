@@ -24,6 +24,10 @@ RUN = --where '$(strip $(WHERE))' --sweep '$(strip $(SWEEP))' --dataset '$(strip
       $(foreach o,$(OPTIONS),--option '$(o)') $(if $(BACKBONES),--backbones '$(BACKBONES)') $(if $(METHODS),--methods '$(METHODS)') \
       $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(SHOTS),--shots '$(SHOTS)') $(if $(BANK),--bank '$(BANK)') $(if $(LIMIT),--limit '$(strip $(LIMIT))')
 
+# A misspelt name is an error, not a setting that nobody reads.
+KNOWN := WHERE SWEEP DATASET ROOT OPTIONS BACKBONES METHODS SEEDS SHOTS BANK LIMIT PYTHON TORCH ARGS UPGRADE BACKBONE METHOD SEED SHOT OPTION
+UNKNOWN := $(filter-out $(KNOWN),$(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v))))
+$(if $(UNKNOWN),$(error there is no $(UNKNOWN)=; make help lists what there is))
 $(foreach v,BACKBONE METHOD SEED SHOT OPTION,$(if $(filter command line,$(origin $(v))),$(error there is no $(v)=; did you mean $(v)S=)))
 
 help: ## this text

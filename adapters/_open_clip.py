@@ -17,13 +17,24 @@ import torch.nn.functional as F
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from open_clip.transformer import TextTransformer
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 from PIL import Image
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from adapters._text import Tokenizer, attention, put_in, tokenize
-from bench.contracts import PROMPTS, TEXT, BackboneFacts, BenchError, Features, Tokens, digest
+from adapters._text import Tokenizer, put_in, tokenize
+from bench.contracts import (
+    PROMPTS,
+    TEXT,
+    BackboneFacts,
+    BenchError,
+    CausalText,
+    Features,
+    TextLayer,
+    Tokens,
+    digest,
+)
+from bench.packing import plain_attention
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,15 +188,37 @@ class OpenClipAdapter(OpenClipVideo):
         mask = self._text.attn_mask[:length, :length] if self._causal else None
         rows = torch.arange(len(embeddings), device=embeddings.device)
         x = embeddings + self._text.positional_embedding[:length]
-        with attention(x.device):
+        with plain_attention(x.device):
             for layer, block in enumerate(self._text.transformer.resblocks):
                 x = put_in(x, tokens, inject.get(layer))
                 x = block(x, attn_mask=mask)
-        pooled = self._text.ln_final(x[rows, tokens.pool])
-        projection = self._text.text_projection
+        return self._head(x[rows, tokens.pool])
+
+    def text_layers(self) -> CausalText:
+        """See LayeredText."""
+        blocks = self._text.transformer.resblocks
+        return CausalText(self._text.positional_embedding, [_layer(block) for block in blocks], self._head)
+
+    def _head(self, pooled: Tensor) -> Tensor:
+        pooled, projection = self._text.ln_final(pooled), self._text.text_projection
         if projection is None:
             return pooled
         return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+
+
+def _layer(block: ResidualAttentionBlock) -> TextLayer:
+    """A block's own modules, in the order of its forward."""
+    attn = block.attn
+
+    def project(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
+        return q, k, v
+
+    def finish(x: Tensor, attended: Tensor) -> Tensor:
+        x = x + block.ls_1(attn.out_proj(attended))
+        return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+    return TextLayer(project, finish, attn.num_heads)
 
 
 class OpenClipTextAdapter(OpenClipVideo):
@@ -213,7 +246,7 @@ class OpenClipTextAdapter(OpenClipVideo):
         """P sentences -> float32 `(P, D)`, not normalised."""
         if self._tokens is None:
             self._tokens = self._tokenize()
-        with torch.no_grad(), attention(self._device):
+        with torch.no_grad(), plain_attention(self._device):
             parts = [
                 self._model.encode_text(
                     self._tokens(list(texts[i : i + ENCODE_TEXTS])).to(self._device), normalize=False

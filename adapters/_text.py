@@ -1,18 +1,16 @@
-"""What text towers share: byte pairs, tokens with room for a context, what is put into a middle layer, the attention kernel.
+"""What text towers share: byte pairs, tokens with room for a context, what is put into a middle layer.
 
 Shape legend: P texts, L tokens, W text width, M context tokens.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.contracts import BackboneFacts, BenchError, Features, NotApplicable, Tokens
 
@@ -94,16 +92,18 @@ def tokenize(
         )
     ids = torch.full((len(texts), length), tokenizer.pad, dtype=torch.long)
     pool = torch.full((len(texts),), length - 1, dtype=torch.long)
+    num_text = torch.zeros(len(texts), dtype=torch.long)
     num_cut = 0
     for row, text in enumerate(texts):
         body = tokenizer.encode(text)
         num_cut += len(body) > room
+        num_text[row] = min(len(body), room)
         sequence = [*head, *[tokenizer.pad] * num_context_tokens, *body[:room], tokenizer.end]
         ids[row, : len(sequence)] = torch.tensor(sequence)
         if facts.causal_text:
             pool[row] = len(sequence) - 1
     context = torch.arange(len(head), len(head) + num_context_tokens).expand(len(texts), -1)
-    return Tokens(ids.to(device), pool.to(device), context.to(device), num_cut)
+    return Tokens(ids.to(device), pool.to(device), context.to(device), num_cut, num_text.to(device))
 
 
 def put_in(hidden: Tensor, tokens: Tokens, values: Tensor | None) -> Tensor:
@@ -113,13 +113,3 @@ def put_in(hidden: Tensor, tokens: Tokens, values: Tensor | None) -> Tensor:
     values = values if values.dim() == 3 else values.expand(len(hidden), -1, -1)
     rows = torch.arange(len(hidden), device=hidden.device)
     return hidden.index_put((rows[:, None], tokens.context), values)
-
-
-@contextlib.contextmanager
-def attention(device: torch.device) -> Iterator[None]:
-    """On the CPU the plain kernel: flash attention's backward takes most of a step at these lengths."""
-    if device.type != "cpu":
-        yield
-        return
-    with sdpa_kernel(SDPBackend.MATH):
-        yield

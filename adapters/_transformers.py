@@ -17,8 +17,19 @@ import transformers
 from torch import Tensor, nn
 
 from adapters._open_clip import ENCODE_TEXTS
-from adapters._text import NoText, Tokenizer, attention, put_in, tokenize
-from bench.contracts import PROMPTS, TEXT, BackboneFacts, BenchError, Features, Tokens, digest
+from adapters._text import NoText, Tokenizer, put_in, tokenize
+from bench.contracts import (
+    PROMPTS,
+    TEXT,
+    BackboneFacts,
+    BenchError,
+    CausalText,
+    Features,
+    TextLayer,
+    Tokens,
+    digest,
+)
+from bench.packing import plain_attention
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,16 +168,40 @@ class TextAdapter:
         if self._facts.causal_text:  # given as numbers, so that every attention kernel of the library sees the same one
             mask = embeddings.new_full((length, length), float("-inf")).triu(1)[None, None]
         x = text.embeddings(inputs_embeds=embeddings)
-        with attention(x.device):
+        with plain_attention(x.device):
             for layer, block in enumerate(text.encoder.layers):
                 x = block(put_in(x, tokens, inject.get(layer)), mask)
         rows = torch.arange(len(x), device=x.device)
         # Not the library's rule, which looks for the highest id: a context moves the end, and ids may be cut.
-        return self._project(text.final_layer_norm(x[rows, tokens.pool]))
+        return self._head(x[rows, tokens.pool])
+
+    def text_layers(self) -> CausalText:
+        """See LayeredText."""
+        text = self._model.text_model
+        positions = text.embeddings.position_embedding.weight
+        return CausalText(positions, [_layer(block) for block in text.encoder.layers], self._head)
+
+    def _head(self, pooled: Tensor) -> Tensor:
+        return self._project(self._model.text_model.final_layer_norm(pooled))
 
     @property
     def _device(self) -> torch.device:
         return self._model.logit_scale.device
+
+
+def _layer(block: Any) -> TextLayer:
+    """A block's own modules, in the order of its forward."""
+    attn = block.self_attn
+
+    def project(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = block.layer_norm1(x)
+        return attn.q_proj(x), attn.k_proj(x), attn.v_proj(x)
+
+    def finish(x: Tensor, attended: Tensor) -> Tensor:
+        x = x + attn.out_proj(attended)
+        return x + block.mlp(block.layer_norm2(x))
+
+    return TextLayer(project, finish, attn.num_heads)
 
 
 class ImageTextAdapter(TextAdapter):

@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapters._text import Tokenizer, attention
 from adapters._transformers import TextAdapter, frames_refused
 from bench.contracts import BenchError, Features
+from bench.packing import plain_attention
 
 if TYPE_CHECKING:
     from transformers import XCLIPModel
+
+    from adapters._text import Tokenizer
 
 CONDITIONED = 8192  # pairs of a video and a text that are worked on at once where no gradient is kept
 
@@ -76,6 +78,6 @@ class XclipAdapter(TextAdapter):
 
     def _logits(self, pooled: Tensor, patches: Tensor, text: Tensor) -> Tensor:
         texts = text.expand(len(pooled), -1, -1)
-        with attention(text.device):
+        with plain_attention(text.device):
             texts = F.normalize(texts + self._model.prompts_generator(texts, patches), dim=-1)
         return self._facts.logit_scale * torch.einsum("nd,npd->np", F.normalize(pooled, dim=-1), texts)

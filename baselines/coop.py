@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bench.contracts import PROMPTS, TEXT, TRAIN, BenchError, Classes, Features, LabelledFeatures, PromptableAdapter
-from bench.prompting import encode, initial_context, prepare
+from bench.interpretation import Interpretation, frame_logits
+from bench.prompting import Prompts, encode, initial_context, prepare
 from bench.training import TrainConfig
 from bench.training import train as run_training
 
@@ -53,6 +54,10 @@ class CoOp:
         return sum(t.numel() for t in (self.shared, *self.by_class.values()) if t is not None)
 
     def __call__(self, features: Features, classes: Classes) -> Tensor:
+        prompts, context = self._prompts(classes)
+        return self.adapter.similarity(features, encode(self.adapter, prompts, context))
+
+    def _prompts(self, classes: Classes) -> tuple[Prompts, Tensor]:
         if self.shared is not None:
             context = self.shared
         else:
@@ -62,8 +67,16 @@ class CoOp:
                     f"coop with class-specific context knows only its training classes, not {', '.join(unseen[:5])}"
                 )
             context = torch.stack([self.by_class[c] for c in classes.names])
-        prompts = prepare(self.adapter, texts(classes.names), context.shape[-2])
-        return self.adapter.similarity(features, encode(self.adapter, prompts, context))
+        own = None if self.shared is not None else range(len(classes))
+        return prepare(self.adapter, texts(classes.names), context.shape[-2], own), context
+
+    def interpret(self, features: Features, classes: Classes) -> Interpretation:
+        """The learnt context, and how each class name fits each frame."""
+        prompts, context = self._prompts(classes)
+        text = encode(self.adapter, prompts, context)
+        named = {"": context} if self.shared is not None else dict(self.by_class)
+        fits = frame_logits(self.adapter, features.to(text.device), text).cpu()
+        return Interpretation(named, texts(classes.names), range(len(classes)), fits)
 
 
 def texts(class_names: Sequence[str]) -> list[str]:
@@ -81,7 +94,8 @@ def fit(
 ) -> CoOp:
     """Cross-entropy on the training view, last step kept; no choice is made on the validation view."""
     generator = torch.Generator().manual_seed(seed)
-    prompts = prepare(adapter, texts(classes.names), config.num_context_tokens)
+    own = range(len(classes)) if config.class_specific_context else None
+    prompts = prepare(adapter, texts(classes.names), config.num_context_tokens, own)
     context = torch.nn.Parameter(_initial(config, adapter, len(classes), generator))
     labels = train.labels.to(context.device)
 

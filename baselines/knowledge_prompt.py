@@ -1,17 +1,24 @@
-"""The knowledge-prompt method: learnable context in front of several descriptions a class, their logits averaged.
+"""The knowledge-prompt method: learnable context among several descriptions a class, every part a switch.
 
 After GaVA-CLIP (the ICube group's gait-analysis line, 2024): "[context] description class name", several descriptions a class, mean of
-logits. Knowledge enters as text at training and at test time; only the context is learnt.
+logits. The backbone stays frozen; what is learnt is the context and, where they are switched on, the small parts in
+`baselines/_knowledge`. docs/method.md has every switch with its formula and source.
+
+Shape legend: N videos, P statements, D joint size, C classes, M context tokens, W text width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from baselines._knowledge import aggregation, continuous, initial, losses, numeric, pooling
+from baselines._knowledge.as_released import early_pooled
+from baselines._knowledge.config import Config, describe, refuse_idle, suggest
 from bench.contracts import (
     KNOWLEDGE,
     PROMPTS,
@@ -21,57 +28,132 @@ from bench.contracts import (
     Classes,
     Features,
     LabelledFeatures,
+    NotApplicable,
     PromptableAdapter,
 )
-from bench.prompting import encode, flatten, initial_context, mean_by_class, prepare
+from bench.interpretation import Interpretation, frame_logits
+from bench.prompting import Prompts, encode, flatten, prepare
 from bench.training import TrainConfig
 from bench.training import train as run_training
+
+__all__ = ["NEEDS", "TRAINABLE", "VERSION", "Config", "describe", "fit", "suggest"]
 
 NEEDS = frozenset({TEXT, PROMPTS, KNOWLEDGE, TRAIN})
 TRAINABLE = "prompt"
 VERSION = 1
+PARTS = 0x9A27  # drawn apart from context and batches, which so stay the same whichever parts are on
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """`num_context_tokens` vectors from N(0, .02^2), shared by all classes; `with_class_name` puts the name behind each description.
+class Learnt(nn.Module):
+    """Everything that is learnt: the context `(M, W)` or `(C, M, W)`, and the parts that are on."""
 
-    AdamW with weight decay .2 is GaVA-CLIP's. A step costs the text tower's pass over all statements, whatever the batch, so
-    batches are large and steps few, in place of its 1e-4 over 2,000 steps of batch 4. The learning rate for that is the best of
-    four (.002, .005, .01, .02) on the toy set's validation view, one seed, one backbone.
-    """
+    def __init__(
+        self,
+        config: Config,
+        adapter: PromptableAdapter,
+        train: LabelledFeatures,
+        context: Tensor,
+        size: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        dim = adapter.facts.embed_dim
+        self.context = nn.Parameter(context)
+        self.pooling = pooling.pooling(
+            config.temporal_pooling, train.features.frames, config.transformer_layers, generator
+        )
+        dead = config.has_defect("continuous")
+        width = context.shape[-1]
+        self.projector = continuous.Projector(size, width, generator, dead) if config.continuous else None
+        self.query = nn.Parameter(torch.zeros(dim)) if config.aggregation == "attention" else None
+        self.memory = numeric.Memory(dim, generator) if config.numeric else None
+        self.to(context.device)
 
-    num_context_tokens: int = 8
-    with_class_name: bool = True
-    learning_rate: float = 0.01
-    weight_decay: float = 0.2
-    batch_size: int = 256
-    epochs: int = 60
 
-    def __post_init__(self) -> None:
-        if self.num_context_tokens < 1:
-            raise BenchError(
-                f"knowledge_prompt: num_context_tokens is {self.num_context_tokens}; without context there is nothing to learn"
-            )
+@dataclass(frozen=True)
+class Statements:
+    """The statements of some classes made ready: tokens, the class of each `(P,)`, its row among class-specific contexts, its embedding."""
+
+    texts: list[str]
+    prompts: Prompts
+    owner: Tensor
+    context_of: Tensor | None
+    embedding: Tensor | None
+    num_classes: int
 
 
 @dataclass(frozen=True)
 class KnowledgePrompt:
-    """The learnt context `(M, W)`; it goes in front of the statements of whatever classes are asked for."""
+    """A fitted method: asks for the statements of whatever classes are given, and puts what it learnt around them."""
 
+    config: Config
     adapter: PromptableAdapter
-    context: Tensor
-    with_class_name: bool
+    embed: Callable[[Sequence[str]], Tensor] | None
+    class_names: tuple[str, ...]  # of training: whose contexts `learnt` holds where they are class-specific
+    learnt: Learnt
 
     @property
     def num_trainable(self) -> int:
-        return self.context.numel()
+        return sum(p.numel() for p in self.learnt.parameters())
 
     def __call__(self, features: Features, classes: Classes) -> Tensor:
-        texts, owner = flatten(_texts(classes, self.with_class_name))
-        prompts = prepare(self.adapter, texts, self.context.shape[0])
-        logits = self.adapter.similarity(features, encode(self.adapter, prompts, self.context))
-        return mean_by_class(logits, owner.to(logits.device), len(classes))
+        statements = self.statements(classes)
+        return self.logits(features, self.text_features(statements), statements)
+
+    def interpret(self, features: Features, classes: Classes) -> Interpretation:
+        """The learnt context, and which statement fits which frame."""
+        statements = self.statements(classes)
+        text, context = self.text_features(statements), self.learnt.context
+        named = {"": context} if context.dim() == 2 else dict(zip(self.class_names, context, strict=True))
+        fits = frame_logits(self.adapter, features.to(text.device), text).cpu()
+        return Interpretation(named, statements.texts, statements.owner.tolist(), fits)
+
+    def statements(self, classes: Classes) -> Statements:
+        """Raises NotApplicable on classes that were not trained, where each has a context of its own."""
+        config = self.config
+        texts, owner = flatten(_texts(classes, config.with_class_name))
+        row = {name: i for i, name in enumerate(self.class_names)}
+        context_of = None
+        if config.class_specific_context:
+            if unseen := [c for c in classes.names if c not in row]:
+                raise NotApplicable(
+                    f"with class_specific_context only training classes have a context, not {', '.join(unseen[:5])}"
+                )
+            context_of = torch.tensor([row[classes.names[c]] for c in owner.tolist()])
+        embedding = None
+        if self.embed is not None:
+            embedding = self.embed([s for of_class in classes.statements for s in of_class])
+        # With the continuous channel every statement has a context of its own.
+        own = range(len(texts)) if embedding is not None else None if context_of is None else context_of.tolist()
+        tower = early_pooled(self.adapter) if config.has_defect("pooling") else self.adapter
+        prompts = prepare(tower, texts, config.num_context_tokens, own, config.context_place)
+        device = self.learnt.context.device
+        context_of = None if context_of is None else context_of.to(device)
+        return Statements(texts, prompts, owner.to(device), context_of, embedding, len(classes))
+
+    def text_features(self, statements: Statements) -> Tensor:
+        """Features of the prompts `(P, D)`, not normalised; gradients reach what is learnt."""
+        context = self.learnt.context
+        if self.learnt.projector is not None and statements.embedding is not None:
+            of_statement = context if statements.context_of is None else context[statements.context_of]
+            context = of_statement + self.learnt.projector(statements.embedding)[:, None]
+        return encode(self.adapter, statements.prompts, context)
+
+    def logits(self, features: Features, text: Tensor, statements: Statements) -> Tensor:
+        """Class logits float32 `(N, C)` of videos, by what pools frames and what gathers statements."""
+        if self.learnt.pooling is not None or self.config.aggregation == "transport":
+            features = features.to(text.device)
+        if self.learnt.pooling is not None:
+            features = self.learnt.pooling(features)
+        return aggregation.class_logits(
+            self.config.aggregation,
+            self.adapter,
+            features,
+            text,
+            statements.owner,
+            statements.num_classes,
+            self.learnt.query,
+        )
 
 
 def _texts(classes: Classes, with_class_name: bool) -> list[list[str]]:
@@ -92,17 +174,16 @@ def fit(
     classes: Classes,
     seed: int,
 ) -> KnowledgePrompt:
-    """Cross-entropy on the class logits of the training view, last step kept; no choice is made on the validation view."""
+    """The weighted losses on the training view, last step kept; no choice is made on the validation view."""
+    refuse_idle(config)
+    _texts(classes, config.with_class_name)
     generator = torch.Generator().manual_seed(seed)
-    texts, owner = flatten(_texts(classes, config.with_class_name))
-    prompts = prepare(adapter, texts, config.num_context_tokens)
-    context = torch.nn.Parameter(initial_context(adapter, config.num_context_tokens, generator))
-    labels, owner = train.labels.to(context.device), owner.to(context.device)
-
-    def loss(rows: Tensor) -> Tensor:
-        logits = adapter.similarity(train.features.select(rows), encode(adapter, prompts, context))
-        return torch.nn.functional.cross_entropy(mean_by_class(logits, owner, len(classes)), labels[rows])
-
+    parts = torch.Generator().manual_seed((seed << 16) + PARTS)
+    embed = continuous.embedder(adapter, config.sentence_encoder) if config.continuous else None
+    size = embed([classes.statements[0][0]]).shape[1] if embed else 0
+    context = initial.context(config, adapter, classes, generator)
+    learnt = Learnt(config, adapter, train, context, size, parts)
+    predictor = KnowledgePrompt(config, adapter, embed, classes.names, learnt)
     schedule = TrainConfig(
         optimizer="adamw",
         learning_rate=config.learning_rate,
@@ -110,19 +191,40 @@ def fit(
         batch_size=config.batch_size,
         epochs=config.epochs,
     )
-    run_training([context], loss, len(train), schedule, generator)
-    return KnowledgePrompt(adapter, context.detach(), config.with_class_name)
+    loss = _loss(predictor, train, classes)
+    run_training(list(learnt.parameters()), loss, len(train), schedule, generator)
+    learnt.requires_grad_(False)
+    return predictor
 
 
-def suggest(trial: Any) -> dict[str, Any]:
-    """What a study may choose."""
-    return {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True),
-        "num_context_tokens": trial.suggest_categorical("num_context_tokens", [4, 8, 16]),
-        "with_class_name": trial.suggest_categorical("with_class_name", [False, True]),
-    }
+def _loss(predictor: KnowledgePrompt, train: LabelledFeatures, classes: Classes) -> Callable[[Tensor], Tensor]:
+    """What a step minimises over rows of the training view; all that does not change from step to step is made here."""
+    config, adapter, learnt = predictor.config, predictor.adapter, predictor.learnt
+    statements = predictor.statements(classes)
+    labels = train.labels.to(learnt.context.device)
+    weights = losses.balance(labels, len(classes)) if config.class_balancing else None
+    frozen = adapter.encode_text(statements.texts) if config.consistency_weight else None
+    numbers, known = None, None
+    if learnt.memory is not None:
+        one = config.has_defect("antonym")
+        numbers, known = numeric.embeddings(adapter, train.numeric, config.antonyms, one)
 
+    def loss(rows: Tensor) -> Tensor:
+        text = predictor.text_features(statements)
+        logits, own = predictor.logits(train.features.select(rows), text, statements), labels[rows]
+        each = losses.cross_entropy(logits, own, config.label_smoothing)
+        factor: Tensor | float = config.cross_entropy_weight
+        if config.focal_ordinal_weight:
+            factor = factor + config.focal_ordinal_weight * losses.focal_ordinal_weights(logits, own)
+        each = each * factor
+        total = (each if weights is None else each * weights[own]).mean()
+        if frozen is not None:
+            total = total + config.consistency_weight * losses.consistency(text, frozen)
+        if learnt.memory is not None and numbers is not None and known is not None and known[rows].any():
+            there = rows.to(known.device)[known[rows]]
+            means = aggregation.mean_features(F.normalize(text, dim=-1), statements.owner, len(classes))
+            guess = learnt.memory(means, numbers[there])
+            total = total + config.memory_weight * F.cross_entropy(guess, labels[there])
+        return total
 
-def describe(config: Config) -> str:
-    """The row's name in a table."""
-    return f"knowledge prompt, {config.num_context_tokens} tokens"
+    return loss

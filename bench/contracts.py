@@ -138,13 +138,20 @@ class Tokens:
     """Token ids ready for the text tower; the adapter alone knows what they mean.
 
     `ids` int64 `(P, L)`; `pool` int64 `(P,)` is the position the tower pools at; `context` int64 `(P, M)` holds the positions
-    kept free for context vectors (M may be 0); `num_cut` counts texts that did not fit and lost their tail.
+    kept free for context vectors (M may be 0), in front of the text; `num_cut` counts texts that did not fit and lost their tail;
+    `num_text` int64 `(P,)` is how many tokens each text itself has, where the adapter tells.
     """
 
     ids: Tensor
     pool: Tensor
     context: Tensor
     num_cut: int = 0
+    num_text: Tensor | None = None
+
+    def select(self, rows: slice) -> Tokens:
+        """Some of the texts."""
+        num_text = None if self.num_text is None else self.num_text[rows]
+        return Tokens(self.ids[rows], self.pool[rows], self.context[rows], 0, num_text)
 
 
 @runtime_checkable
@@ -208,6 +215,41 @@ class PromptableText(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TextLayer:
+    """One layer of a causal text tower, cut where tokens look at each other; each token by itself otherwise.
+
+    `project` takes hidden states float32 `(n, W)` to queries, keys and values, each `(n, W)` with the heads side by side;
+    `finish` takes the hidden states and what was attended, both `(n, W)`, to the hidden states behind the layer. Attention is the
+    usual one: softmax of the dot products over the square root of a head's width.
+    """
+
+    project: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+    finish: Callable[[Tensor, Tensor], Tensor]
+    num_heads: int
+
+
+@dataclass(frozen=True)
+class CausalText:
+    """A causal text tower taken apart, so that what several prompts begin with is computed once.
+
+    `positions` float32 `(L, W)` is added to the embeddings; `head` takes the pooled states `(P, W)` to text features `(P, D)`.
+    """
+
+    positions: Tensor
+    layers: Sequence[TextLayer]
+    head: Callable[[Tensor], Tensor]
+
+
+@runtime_checkable
+class LayeredText(Protocol):
+    """What an adapter with a causal text tower may offer beside PromptableText, for speed alone: the checks hold it to the same numbers."""
+
+    def text_layers(self) -> CausalText:
+        """The tower in its parts."""
+        ...
+
+
 @runtime_checkable
 class PromptableAdapter(Adapter, PromptableText, Protocol):
     """An adapter that also lets prompts be learnt."""
@@ -257,7 +299,8 @@ class LabelledFeatures:
 class Predictor(Protocol):
     """A fitted method. Each video is judged by itself; the classes may be ones that `fit` never saw (or NotApplicable).
 
-    Where TRAINABLE is not "none" it also has `num_trainable`: how many numbers were learnt, for the table of costs.
+    Where TRAINABLE is not "none" it also has `num_trainable`: how many numbers were learnt, for the table of costs. It may have
+    `interpret(features, classes)`, which gives a `bench.interpretation.Interpretation` of some videos; that is kept beside the run.
     """
 
     def __call__(self, features: Features, classes: Classes) -> Tensor:
@@ -427,6 +470,10 @@ class ResultsView(Protocol):
 
     def logits(self, run_id: str) -> np.ndarray:
         """float32 `(N, C)`, rows in the order of `predictions`."""
+        ...
+
+    def interpretation(self, run_id: str) -> dict[str, Any] | None:
+        """What `bench.interpretation.told` kept of a complete run; None where its method tells nothing of itself."""
         ...
 
 

@@ -164,7 +164,8 @@ def _files(home: Path, run_id: str) -> list[Path]:
     for path in (folder / name for name in names):
         if folder.is_symlink() or path.is_symlink() or not path.is_file():
             raise BenchError(f"{path} is missing or a link; only files of the run itself are exported")
-    return [folder / name for name in names]
+    told = folder / store.INTERPRETATION
+    return [folder / name for name in names] + ([told] if told.is_file() and not told.is_symlink() else [])
 
 
 def _names(home: Path, run_ids: Sequence[str]) -> dict[str, set[str]]:

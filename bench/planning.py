@@ -97,11 +97,7 @@ def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> l
     """
     rows = [build_manifest(spec, home, progress).digest for spec in specs]
     weights = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _weight_files(specs, home)]
-    banks = [
-        [b, digest(Path(b).read_text())]
-        for b in sorted({s.bank or "" for s in specs})
-        if b.endswith(".json") and Path(b).is_file()
-    ]
+    banks = [[b, knowledge.load(b).digest] for b in sorted({s.bank for s in specs if s.bank})]
     key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, banks, source_digest(), versions()])
     path = home / "plans" / f"{key}.json"
     outside = any(plugins.outside(kind) for kind in plugins.FOLDERS)
@@ -283,7 +279,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
     method, facts = plugins.find("methods", spec.method), load_adapter(spec.backbone).facts
     manifest = load_manifest(home, resolved.manifest)
     config = make_config(method.Config, dict(resolved.config), spec.method)
-    shuffled = " (shuffled)" if resolved.bank and spec.bank_control == "shuffled" else ""
+    control = f" ({spec.control_words})" if resolved.bank and spec.control_words else ""
     name = manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else "")
     return {
         "dataset": name,
@@ -295,7 +291,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "toy_scale": facts.toy_scale,
         "pretraining": facts.pretraining,
         "method": spec.method,
-        "label": _label(method, config) + shuffled,
+        "label": _label(method, config) + control,
         "setting": _setting(resolved),
         "is_default": config == method.Config(),
         "needs_train": TRAIN in method.NEEDS,
@@ -342,7 +338,7 @@ def _setting(resolved: ResolvedRun) -> str:
     told = resolved.identity()
     told |= {
         "protocol": told["protocol"][:2],
-        "bank": None if resolved.spec.bank_control == "shuffled" else told["bank"],
+        "bank": None if resolved.spec.draws_statements else told["bank"],
     }
     return digest(told)
 

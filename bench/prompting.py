@@ -1,68 +1,214 @@
-"""Prompts as tensors: context vectors in front of texts, through the frozen text tower, with gradients into the context only.
+"""Prompts as tensors: context vectors among the tokens of texts, through the frozen text tower, with gradients into the context only.
 
-Every prompt method shares this path. Shape legend: P texts, L tokens, W text width, M context tokens, D joint size.
+Every prompt method shares this path. A causal tower that an adapter takes apart (`text_layers`) goes by the tree of `packing`: texts
+end at their own end, what several begin with is computed once, and what stands in front of the context is never computed again.
+Any other causal tower is cut at the longest text's end. A tower that attends to its padding takes no cut: there padding is part of
+the result. Where a step would keep more than MEMORY_BYTES for its gradient, the prompts go through in chunks that are computed again
+in the backward pass.
+
+Shape legend: P texts, L tokens, W text width, M context tokens, G contexts, D joint size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from bench.contracts import PROMPTS, NotApplicable, PromptableAdapter, Tokens
+from bench import packing
+from bench.contracts import PROMPTS, BenchError, LayeredText, NotApplicable, PromptableAdapter, Tokens
 
-CHUNK_TEXTS = 512  # texts a text-tower call; bounds memory for many classes
+MEMORY_BYTES = 3 * 2**30  # kept for the gradient of one step; two such steps fit a laptop's memory side by side
+KEPT_FLOATS = 26  # a token, a layer and a unit of width; measured on CLIP's tower with QuickGELU, the most of any
+UNSEEN_LAYERS = 12  # of a tower that says nothing of its layers, to estimate what it keeps
+PLACES = ("before", "around", "middle", "after")
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """P texts tokenised and embedded once, with M free positions each; only the context changes from step to step."""
+    """P texts with M free positions each, tokenised once; only the contexts change from step to step.
 
-    tokens: Tokens
-    embeddings: Tensor  # float32 (P, L, W), frozen
+    `own` int64 `(P,)` is the context that each text takes, or None where all take one. `num_cut` texts did not fit and lost their
+    tail. `tokens_a_step` counts the tokens that the tower computes in a step, `tokens_whole` those of the plain forward; `why_whole`
+    says why there is no saving, where there is none.
+    """
+
+    num: int
+    num_context_tokens: int
+    own: Tensor | None
+    chunks: tuple[_Chunk, ...]
+    order: Tensor  # int64 (P,): where among the chunks' results each text's is
+    num_cut: int
+    tokens_a_step: int
+    tokens_whole: int
+    why_whole: str = ""
 
     def __len__(self) -> int:
-        return int(self.embeddings.shape[0])
+        return self.num
 
 
-def prepare(adapter: PromptableAdapter, texts: Sequence[str], num_context_tokens: int) -> Prompts:
+@dataclass(frozen=True)
+class _Chunk:
+    """Some of the texts: their rows, and a tree of them, or their tokens and frozen embeddings float32 `(p, L, W)`."""
+
+    rows: Tensor
+    tree: packing.Tree | None
+    tokens: Tokens | None = None
+    embeddings: Tensor | None = None
+
+
+def prepare(
+    adapter: PromptableAdapter,
+    texts: Sequence[str],
+    num_context_tokens: int,
+    own: Sequence[int] | None = None,
+    place: str = "before",
+) -> Prompts:
     """Tokenise texts with room for the context and look their embeddings up; this is done once a fit.
 
-    In a causal tower what stands behind the end-of-text token cannot change the result, so the sequences are cut at the
-    longest one's end. A tower that is not causal is left whole: there padding takes part in attention.
+    Args:
+        own: for each text which of several contexts it takes; None: all take the same one.
+        place: where in a text the context stands: "before" it, half on each side "around" it, in the "middle" between the halves of
+            its tokens, or "after" it.
+
+    Raises:
+        NotApplicable: gradients cannot flow through the text tower.
+        BenchError: an unknown place, or a tower that does not say where its texts end and a place that needs it.
     """
     if PROMPTS not in adapter.facts.capabilities:
         raise NotApplicable(f"{adapter.facts.name} has no text tower that gradients can flow through")
-    tokens = adapter.tokenize(texts, num_context_tokens)
-    if adapter.facts.causal_text:
-        end = int(tokens.pool.max()) + 1
-        tokens = Tokens(tokens.ids[:, :end], tokens.pool, tokens.context, tokens.num_cut)
+    tokens = moved(adapter.tokenize(texts, num_context_tokens), place)
+    which = None if own is None else torch.as_tensor(own, dtype=torch.long, device=tokens.ids.device)
+    whole, why = tokens.ids.numel(), ""
+    if not adapter.facts.causal_text:
+        why = f"{adapter.facts.name} attends to its padding: every text is computed at its full {tokens.ids.shape[1]} tokens"
     with torch.no_grad():
-        return Prompts(tokens, adapter.embed_tokens(tokens))
-
-
-def with_context(prompts: Prompts, context: Tensor) -> Tensor:
-    """Put context vectors float32 `(M, W)` (shared) or `(P, M, W)` (a prompt's own) into the free positions -> `(P, L, W)`."""
-    num, places = len(prompts), prompts.tokens.context
-    if context.shape[-2] != places.shape[1]:
-        raise ValueError(f"{context.shape[-2]} context vectors for {places.shape[1]} free positions")
-    rows = torch.arange(num, device=context.device)[:, None]
-    values = context if context.dim() == 3 else context.expand(num, -1, -1)
-    return prompts.embeddings.index_put((rows, places), values)
+        if adapter.facts.causal_text and isinstance(adapter, LayeredText) and num_context_tokens:
+            chunks = tuple(_trees(adapter, tokens, which))
+            computed = sum(len(c.tree.live) for c in chunks if c.tree)
+        else:
+            chunks = tuple(_plain(adapter, tokens))
+            computed = sum(c.tokens.ids.numel() for c in chunks if c.tokens)
+    order = torch.argsort(torch.cat([chunk.rows for chunk in chunks]))
+    return Prompts(len(texts), num_context_tokens, which, chunks, order, tokens.num_cut, computed, whole, why)
 
 
 def encode(adapter: PromptableAdapter, prompts: Prompts, context: Tensor) -> Tensor:
-    """Text features `(P, D)`, not normalised, of the prompts with this context; gradients reach `context`."""
-    embeddings = with_context(prompts, context)
-    if len(prompts) <= CHUNK_TEXTS:
-        return adapter.encode_embedded(embeddings, prompts.tokens)
+    """Text features `(P, D)`, not normalised, of the prompts with one context `(M, W)`, or with contexts `(G, M, W)` where the prompts
+    have their own; gradients reach `context`.
+
+    Raises:
+        ValueError: a context of another shape.
+    """
+    wanted = 2 if prompts.own is None else 3
+    if context.dim() != wanted or context.shape[-2] != prompts.num_context_tokens:
+        raise ValueError(
+            f"a context of shape {tuple(context.shape)} for prompts with {prompts.num_context_tokens} free positions"
+            f"{'' if prompts.own is None else ' and contexts of their own'}"
+        )
+    contexts = context if context.dim() == 3 else context[None]
+    again = len(prompts.chunks) > 1 and contexts.requires_grad and torch.is_grad_enabled()
     parts = []
-    for start in range(0, len(prompts), CHUNK_TEXTS):
-        at, t = slice(start, start + CHUNK_TEXTS), prompts.tokens
-        parts.append(adapter.encode_embedded(embeddings[at], Tokens(t.ids[at], t.pool[at], t.context[at])))
-    return torch.cat(parts)
+    for chunk in prompts.chunks:
+        if again:
+            parts.append(checkpoint(_encode, adapter, chunk, contexts, prompts.own, use_reentrant=False))
+        else:
+            parts.append(_encode(adapter, chunk, contexts, prompts.own))
+    return torch.nn.functional.embedding(prompts.order, torch.cat(parts))
+
+
+def _encode(adapter: PromptableAdapter, chunk: _Chunk, contexts: Tensor, own: Tensor | None) -> Tensor:
+    if chunk.tree is not None:
+        return chunk.tree.encode(contexts)
+    assert chunk.tokens is not None and chunk.embeddings is not None
+    values = contexts.expand(len(chunk.rows), -1, -1) if own is None else contexts[own[chunk.rows]]
+    rows = torch.arange(len(chunk.rows), device=contexts.device)[:, None]
+    return adapter.encode_embedded(chunk.embeddings.index_put((rows, chunk.tokens.context), values), chunk.tokens)
+
+
+# --- where the context stands ------------------------------------------------------------------------------------
+
+
+def moved(tokens: Tokens, place: str) -> Tokens:
+    """Tokens whose free positions stand in front of each text, with these moved to another place; nothing else changes."""
+    if place not in PLACES:
+        raise BenchError(f"unknown place {place!r} of a context; it is one of {', '.join(PLACES)}")
+    num = tokens.context.shape[1]
+    if place == "before" or not num:
+        return tokens
+    if tokens.num_text is None:
+        raise BenchError(
+            "this adapter's tokens do not say how long their texts are (num_text); leave the context before them"
+        )
+    ids, context = tokens.ids.clone(), tokens.context.clone()
+    for row, length in enumerate(tokens.num_text.tolist()):
+        head = int(tokens.context[row, 0])
+        free, text = ids[row, head : head + num].clone(), ids[row, head + num : head + num + length].clone()
+        first = num // 2 if place == "around" else 0  # free positions that stay in front
+        cut = length // 2 if place == "middle" else length  # tokens in front of the other free positions
+        ids[row, head : head + num + length] = torch.cat([free[:first], text[:cut], free[first:], text[cut:]])
+        at = torch.arange(num, device=context.device)
+        context[row] = head + at + torch.where(at < first, 0, cut)
+    return replace(tokens, ids=ids, context=context)
+
+
+# --- what a step computes ----------------------------------------------------------------------------------------
+
+
+def _bytes_a_token(width: int, num_layers: int) -> int:
+    return 4 * KEPT_FLOATS * width * num_layers
+
+
+def _trees(adapter: Any, tokens: Tokens, own: Tensor | None) -> Iterator[_Chunk]:
+    """Texts that begin alike side by side, in as many trees as memory asks for."""
+    tower, num = adapter.text_layers(), tokens.context.shape[1]
+    ids = tokens.ids.unique()
+    embed = embed_ids(adapter, ids)
+    most = max(1, MEMORY_BYTES // _bytes_a_token(embed.shape[1], len(tower.layers)))
+    values = []
+    for row, (line, end, context) in enumerate(
+        zip(tokens.ids.tolist(), tokens.pool.tolist(), tokens.context.tolist(), strict=True)
+    ):
+        start = 0 if own is None else int(own[row]) * num
+        for vector, position in enumerate(context):
+            line[position] = -1 - start - vector
+        values.append(line[: end + 1])
+    rows: list[int] = []
+    nodes = packing.Nodes()
+    for row in sorted(range(len(values)), key=lambda row: values[row]):
+        nodes.add(values[row])
+        rows.append(row)
+        if nodes.num_live >= most:
+            yield _Chunk(torch.tensor(rows, device=ids.device), packing.build(tower, nodes, embed, ids))
+            rows, nodes = [], packing.Nodes()
+    if rows:
+        yield _Chunk(torch.tensor(rows, device=ids.device), packing.build(tower, nodes, embed, ids))
+
+
+def _plain(adapter: PromptableAdapter, tokens: Tokens) -> Iterator[_Chunk]:
+    """Texts as they come; cut at the longest one's end where the tower is causal: what stands behind it cannot change the result."""
+    length = int(tokens.pool.max()) + 1 if adapter.facts.causal_text and len(tokens.pool) else tokens.ids.shape[1]
+    width = adapter.embed_tokens(tokens.select(slice(0, 1))).shape[-1]
+    layers = len(adapter.text_layers().layers) if isinstance(adapter, LayeredText) else UNSEEN_LAYERS
+    most = max(1, MEMORY_BYTES // (_bytes_a_token(width, layers) * length))
+    for start in range(0, len(tokens.ids), most):
+        part = tokens.select(slice(start, start + most))
+        part = replace(part, ids=part.ids[:, :length])
+        rows = torch.arange(start, start + len(part.ids), device=tokens.ids.device)
+        yield _Chunk(rows, None, part, adapter.embed_tokens(part))
+
+
+def embed_ids(adapter: Any, ids: Tensor) -> Tensor:
+    """Embeddings float32 `(V, W)` of token ids int64 `(V,)`, without positions."""
+    nowhere = ids.new_zeros(1)
+    return adapter.embed_tokens(Tokens(ids[None], nowhere, nowhere[:, None]))[0]  # type: ignore[no-any-return]
+
+
+# --- contexts and classes ----------------------------------------------------------------------------------------
 
 
 def initial_context(

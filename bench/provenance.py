@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from bench import _inside
 from bench.plugins import FOLDERS, ROOT
 
 COMMAND = "KPBENCH_COMMAND"  # in a worker: the words that started the launch, as a JSON list
@@ -52,7 +53,7 @@ def provenance() -> dict[str, Any]:
 
     return {
         "git": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_dirty": bool(_git("status", "--porcelain", "--", *_inside.PACKAGES, "pyproject.toml", "constraints.txt")),
         "python": platform.python_version(),
         "versions": versions(),
         "decoder": _decoder(),

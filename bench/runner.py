@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bench import metrics, plugins, protocols, records, store
+from bench import knowledge, metrics, plugins, protocols, records, store
 from bench._files import bench_home
 from bench._processes import cores
 from bench.contracts import (
@@ -33,6 +33,7 @@ from bench.cost import Meter
 from bench.decoding import decode_workers
 from bench.forward import Encoder, device_of
 from bench.frozen import parameter_hash
+from bench.interpretation import samples, told
 from bench.planning import classes as classes_of
 from bench.planning import columns, feature_store, load_adapter, load_manifest, needs, resolve
 from bench.provenance import provenance
@@ -67,7 +68,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
     known = columns(resolved, home)
     try:
         with _one_thread():
-            predictions, facts, computed_with = _fit_and_predict(resolved, home)
+            predictions, facts, computed_with, interpretation = _fit_and_predict(resolved, home)
         scores = metrics.compute(predictions.logits, predictions.labels, predictions.parts or None)
     except Exception as error:
         status = "n/a" if isinstance(error, NotApplicable) else "failed"
@@ -90,7 +91,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
         "backbone": _told(load_adapter(resolved.spec.backbone).facts),
         "provenance": provenance(),
     }
-    store.write(home, resolved.run_id, record, predictions, scores)
+    store.write(home, resolved.run_id, record, predictions, scores, interpretation)
 
 
 def _told(facts: BackboneFacts) -> dict[str, Any]:
@@ -111,8 +112,8 @@ def _told(facts: BackboneFacts) -> dict[str, Any]:
 
 def _fit_and_predict(
     resolved: ResolvedRun, home: Path
-) -> tuple[store.Predictions, dict[str, Any], list[dict[str, Any]]]:
-    """Predictions, what the tables show beside them, and how the features were computed: precision, device, batch size."""
+) -> tuple[store.Predictions, dict[str, Any], list[dict[str, Any]], dict[str, Any] | None]:
+    """Predictions, what the tables show beside them, how the features were computed, and what the method tells of itself."""
     spec = resolved.spec
     manifest = load_manifest(home, resolved.manifest)
     views = protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
@@ -135,6 +136,8 @@ def _fit_and_predict(
             meter.lap("load")
             logits, parts = _predict_parts(predictor, test, labels, classes, views.base)
             meter.lap("predict")
+            ids = manifest.rows["video_id"].iloc[kept].tolist()
+            interpretation = None if views.base else _interpret(predictor, adapter, test, ids, labels, logits, classes)
     finally:
         changed = parameter_hash(adapter.module) != before
         if changed:
@@ -146,7 +149,7 @@ def _fit_and_predict(
     predictions = store.Predictions(
         logits=logits,
         labels=labels,
-        video_ids=rows["video_id"].iloc[kept].tolist(),
+        video_ids=ids,
         groups=rows["group"].iloc[kept].tolist(),
         class_names=manifest.class_names,
         failed={rows["video_id"].iloc[p]: reason for p, reason in failed.items()},
@@ -170,7 +173,27 @@ def _fit_and_predict(
         "start_memory_mb": meter.start_mb,
         "hardware": meter.hardware,
     }
-    return predictions, facts, features.computed_with(manifest, used)
+    return predictions, facts, features.computed_with(manifest, used), interpretation
+
+
+def _interpret(
+    predictor: Predictor,
+    adapter: Adapter,
+    test: Features,
+    video_ids: Sequence[str],
+    labels: np.ndarray,
+    logits: np.ndarray,
+    classes: Classes,
+) -> dict[str, Any] | None:
+    """What the method tells of itself for one test video of each class; None where it tells nothing."""
+    interpret = getattr(predictor, "interpret", None)
+    if interpret is None:
+        return None
+    rows = samples(labels)
+    with torch.inference_mode():
+        found = interpret(test.select(rows), classes)
+        ids, of = [video_ids[r] for r in rows], labels[rows].tolist()
+        return told(adapter, found, knowledge.words(), ids, of, logits[rows], classes.names)  # type: ignore[arg-type]
 
 
 def fit(

@@ -12,7 +12,17 @@ from bench.contracts import BenchError, digest
 SCHEMA = 1  # of the run folder; a folder of another schema is refused, never guessed at
 PROTOCOLS = ("zero_shot", "few_shot", "cross_subject", "base_to_novel")
 WITH_SHOTS = ("few_shot", "base_to_novel")
-BANK_CONTROLS = ("none", "shuffled")
+# What is done to a bank's statements: name -> how the table's row is marked, with the value behind the colon where it takes one.
+BANK_CONTROLS: Mapping[str, str] = {
+    "none": "",
+    "shuffled": "shuffled",
+    "other_class": "another class's",
+    "random_words": "random words",
+    "wrong": "{} of 10 wrong",
+    "count": "{} statements",
+    "kind": "{} only",
+}
+FIXED_CONTROLS = ("none", "kind")  # the others are drawn anew for each seed
 SAMPLINGS = ("segment_centre",)
 DECODERS = ("pyav",)
 PRECISIONS = ("float32", "bf16", "fp16")  # of a backbone's forward pass; the last two by autocast
@@ -41,8 +51,8 @@ class RunSpec:
 
     `root` and `dataset_options` say where the data lies; they reach the run id only through the digest of the rows found there.
     `config` holds the method's fields that differ from its defaults. `precision` and `compile` (by torch.compile) are of the
-    backbone's forward pass over videos. `bank_control` "shuffled" deals the statements of the bank to
-    other classes, by `seed`.
+    backbone's forward pass over videos. `bank_control` puts something else in the place of the bank's knowledge:
+    "shuffled", "other_class", "random_words", "wrong:K" of 10, "count:N", "kind:KIND" (see `bench.knowledge.controls`), by `seed`.
     """
 
     dataset: str
@@ -64,7 +74,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         _one_of("protocol", self.protocol, PROTOCOLS)
-        _one_of("bank_control", self.bank_control, BANK_CONTROLS)
+        split_control(self.bank_control)
         _one_of("precision", self.precision, PRECISIONS)
         if (self.shots is not None) != (self.protocol in WITH_SHOTS):
             raise BenchError(
@@ -77,6 +87,17 @@ class RunSpec:
             raise BenchError(f"seed is {self.seed}; it is at least 0")
         object.__setattr__(self, "config", as_pairs(self.config))
         object.__setattr__(self, "dataset_options", as_pairs(self.dataset_options))
+
+    @property
+    def control_words(self) -> str:
+        """The control in words, for a row's label; "" where there is none."""
+        name, value = split_control(self.bank_control)
+        return BANK_CONTROLS[name].format(value.replace("_", " "))
+
+    @property
+    def draws_statements(self) -> bool:
+        """Whether the seed decides which statements the method is shown."""
+        return split_control(self.bank_control)[0] not in FIXED_CONTROLS
 
     @property
     def numerics(self) -> str:
@@ -157,6 +178,18 @@ def _known(what: str, of: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
     if lacking := [n for n in needed if n not in values]:
         raise BenchError(f"{what} lacks {', '.join(lacking)}")
     return values
+
+
+def split_control(text: str) -> tuple[str, str]:
+    """Such as "wrong:4" -> name and value, "" where it takes none. Raises BenchError on an unknown control or a value that does not fit."""
+    name, colon, value = text.partition(":")
+    _one_of("bank_control", name, tuple(BANK_CONTROLS))
+    takes = "{}" in BANK_CONTROLS[name]
+    if takes != bool(value) or (colon and not value):
+        raise BenchError(
+            f"the bank control {text!r} {'needs a value, such as' if takes else 'takes no value:'} {name}{':2' * takes}"
+        )
+    return name, value
 
 
 def _one_of(what: str, value: str, valid: tuple[str, ...]) -> None:

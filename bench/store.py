@@ -28,6 +28,7 @@ BASIC: dict[str, Any] = {
     **{"seed": 0, "shots": pd.NA, "num_frames": 0, "num_views": 0, "needs_train": False, "toy_scale": False},
     **{"bank_control": "none", "precision": "float32", "pretraining": "", "group_kind": ""},
 }
+INTERPRETATION = "interpretation.json"  # in the folder of a run whose method tells of itself
 __all__ = ["COMPLETE", "FAILED", "Predictions", "Results", "Videos"]
 
 
@@ -68,7 +69,12 @@ def is_complete(home: Path, run_id: str) -> bool:
 
 
 def write(
-    home: Path, run_id: str, record: Mapping[str, Any], predictions: Predictions, scores: Mapping[str, float]
+    home: Path,
+    run_id: str,
+    record: Mapping[str, Any],
+    predictions: Predictions,
+    scores: Mapping[str, float],
+    interpretation: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a finished run; COMPLETE comes last, after the files were read back and their counts match."""
     folder = run_folder(home, run_id)
@@ -86,6 +92,8 @@ def write(
     )
     write_atomic(folder / "predictions.npz", buffer.getvalue())
     write_atomic(folder / "scores.csv", _scores_csv(scores, len(predictions.labels)))
+    if interpretation is not None:
+        write_atomic(folder / INTERPRETATION, json.dumps(interpretation, allow_nan=False))
     write_atomic(
         folder / "run.json", json.dumps({"schema": SCHEMA, "run_id": run_id, **record}, indent=1, allow_nan=False)
     )
@@ -283,6 +291,15 @@ class Results:
         predicted = p.logits.argmax(axis=1)
         columns = {"video_id": p.video_ids, "group": p.groups, "label": p.labels, "predicted": predicted}
         return pd.DataFrame(columns).assign(correct=predicted == p.labels)
+
+    def interpretation(self, run_id: str) -> dict[str, Any] | None:
+        """What the method told of itself (see `bench.interpretation.told`); None where it told nothing.
+
+        Raises:
+            BenchError: the file is damaged.
+        """
+        path = run_folder(self.home, run_id) / INTERPRETATION
+        return _json(path) if path.is_file() else None
 
     def logits(self, run_id: str) -> np.ndarray:
         """float32 `(N, C)`, rows in the order of `predictions`."""

@@ -10,7 +10,7 @@ import numpy as np
 from bench.stats import ALPHA
 from results import _looks, _notes, _plots
 from results._cells import points
-from results._keys import column_name
+from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +168,8 @@ def _note(whole: Board, found: Sequence[Ablation], what: str, reference: str) ->
     cells = [cell for one in found for cell in _ordered(one)]
     overs = dict.fromkeys(c.interval.over for c in cells if c.interval is not None and not math.isnan(c.half_width))
     bare = "No intervals: one run or group each." if any(c.interval for c in cells) else "No run is complete."
-    told = [f"{what}: 95 % intervals over {'; over '.join(overs)}." if overs else bare]
+    settings = dict.fromkeys(protocol_name(*cell.key.setting) for cell in cells)
+    told = [f"{'; '.join(settings)}. {what}: 95 % intervals over {'; over '.join(overs)}." if overs else bare]
     told.append(f"{reference} (*: p < .05 after Holm). Dotted: chance.")
     for cell in cells:
         told += [f"{cell.key.backbone}, {cell.name}: {_plots.short(problem)}." for problem in cell.problems]

@@ -49,8 +49,13 @@ def _replicates(board: Board, cells: Sequence[Cell]) -> str:
     for name, some in (("seed", [cell for cell in done if not cell.key.is_control]), ("split", done)):
         if values := board.distinct(name, some):
             told.append(f"{name}{'s' * (len(values) > 1)} {_listed(values)}")
-    nums = sorted(len(board.distinct("seed", [cell])) for cell in done if cell.key.is_control)
-    controls = f"; rows of shuffled descriptions: {span(nums)} shuffle{'s' * (nums[-1] > 1)}" if nums else ""
+    controls = ""
+    for what, draw, some in (
+        ("shuffled descriptions", "shuffle", [cell for cell in done if cell.key.bank_control == "shuffled"]),
+        ("drawn statements", "draw", [cell for cell in done if cell.key.bank_control != "shuffled"]),
+    ):
+        if nums := sorted(len(board.distinct("seed", [cell])) for cell in some if cell.key.is_control):
+            controls += f"; rows of {what}: {span(nums)} {draw}{'s' * (nums[-1] > 1)}"
     return ", ".join(told) + controls
 
 

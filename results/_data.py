@@ -48,6 +48,7 @@ SAME = {
 }
 _NOT_APPLICABLE = f"{NotApplicable.__name__}: "  # how a run's record begins where "n/a" says it already
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +158,7 @@ class Board:
 
     def drawn(self, cell: Cell) -> bool:
         """Whether something is drawn anew for each run of a cell: shots and initialisation, or the shuffle of a bank."""
-        return cell.key.needs_train or cell.key.bank_control == "shuffled"
+        return cell.key.needs_train or cell.key.draws_statements
 
     def repeated(self, cell: Cell) -> bool:
         """Whether a cell's runs are replicates: several, drawn anew, on one split or on splits whose overlap can be reckoned with."""
@@ -182,7 +183,9 @@ class Board:
             by_split = pd.Series(values).groupby(splits, sort=False).mean().tolist()
             return over_splits(by_split, *sizes)
         if cell.key.is_control:
-            return over_seeds(values.tolist(), "other shuffles of the descriptions", "shuffle")
+            if cell.key.bank_control == "shuffled":
+                return over_seeds(values.tolist(), "other shuffles of the descriptions", "shuffle")
+            return over_seeds(values.tolist(), "other draws of the statements", "draw")
         if cell.key.shots:
             other = "other draws of shots and initialisation"
         else:
@@ -300,11 +303,11 @@ def board(results: ResultsView) -> Board:
     return known
 
 
-def grouped(cells: Iterable[Cell], by: Callable[[Cell], T]) -> dict[T, list[Cell]]:
-    """Cells by a property, in order of first appearance."""
-    found: dict[T, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(by(cell), []).append(cell)
+def grouped(items: Iterable[Item], by: Callable[[Item], T]) -> dict[T, list[Item]]:
+    """Cells, or anything else, by a property, in order of first appearance."""
+    found: dict[T, list[Item]] = {}
+    for item in items:
+        found.setdefault(by(item), []).append(item)
     return found
 
 

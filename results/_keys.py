@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench.specs import FIXED_CONTROLS, split_control
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
@@ -40,8 +42,13 @@ class Key(NamedTuple):
 
     @property
     def is_control(self) -> bool:
-        """Whether it learns nothing from shuffled descriptions: its runs are shuffles, and their seeds no one else's."""
-        return self.bank_control == "shuffled" and not self.needs_train
+        """Whether it learns nothing from statements that were drawn: its runs are draws, and their seeds no one else's."""
+        return self.draws_statements and not self.needs_train
+
+    @property
+    def draws_statements(self) -> bool:
+        """Whether each run's seed decides which statements it is shown."""
+        return split_control(self.bank_control)[0] not in FIXED_CONTROLS
 
     @property
     def column(self) -> tuple[str, int, int, str]:
@@ -107,7 +114,7 @@ def row_names(keys: Mapping[Key, object]) -> dict[Key, str]:
         methods.setdefault((key.dataset, key.label), set()).add(key.method)
     names: dict[Key, str] = {}
     for key in keys:
-        told = [key.bank, "shuffled" if key.bank_control == "shuffled" else ""]
+        told = [key.bank, "" if key.bank_control == "none" else key.bank_control]
         told += [key.method] if len(methods[key.dataset, key.label]) > 1 else []
         clash = several[key.dataset, key.label] > 1
         extra = ", ".join(part for part in told if part) or key.method

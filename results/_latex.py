@@ -66,7 +66,7 @@ class _Part:
 
 
 def latex(table: Table) -> str:
-    """Floats with booktabs rules, caption above, notes below the last; a large table is several, so that each fits a page.
+    """Floats with booktabs rules, caption above, notes below; a large table is several, so that each fits a page, and its notes one more.
 
     One that does not fit one column of a two-column paper is a `table*`, which goes over both and over the line of any other. What
     is a little wider than the line is scaled down. First columns that say the same in all rows of a block are its heading.
@@ -79,8 +79,12 @@ def latex(table: Table) -> str:
         _float(table, part, f" Part {i + 1} of {len(parts)}." if len(parts) > 1 else "", i, notes if fits else ())
         for i, part in enumerate(parts)
     ]
-    if notes and not fits:  # too much to stand in a float: a paragraph of its own, where the table is put in
-        floats.append("\n".join([r"{\footnotesize\raggedright\noindent", "\\par\n\\noindent ".join(notes), r"\par}"]))
+    if (
+        notes and not fits
+    ):  # too much to stand below the last part: a float of their own, never in the text around the table
+        of = rf"\noindent\textbf{{Notes to Table~\ref{{tab:{table.name}}}.}}"
+        body = (r"\footnotesize\raggedright", of, "\\par\n\\noindent ".join(notes))
+        floats.append("\n".join([r"\begin{table*}[tp]", *body, r"\end{table*}"]))
     text = "\n".join(floats) + "\n"
     needs = [r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}."]
     return "\n".join([*needs, *([_OTHER] if r"\kpchar" in text else []), text])

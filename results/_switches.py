@@ -33,27 +33,36 @@ class Variant:
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
-    """One method on one backbone under one protocol: its reference and what one switch at a time does to it."""
+    """One method on one backbone under one protocol: its reference and what one switch at a time does to it.
+
+    `kind` tells several of one method apart: "" for the first, "2" for variants that lie around another reference, and "baseline"
+    where the reference is the method without knowledge.
+    """
 
     reference: Cell
     variants: tuple[Variant, ...]
+    kind: str = ""
 
 
 def ablations(board: Board, cells: Sequence[Cell]) -> list[Ablation]:
     """Every ablation among the cells of one data set; p values Holm-corrected over all of them together.
 
     The reference is the variant with the most neighbours that differ from it in one switch; of several the method's defaults,
-    otherwise the first.
+    otherwise the first. Variants that are no neighbours of it are an ablation of their own, with a reference among them, and so on.
+    Where controls were put on the bank, all of them are held against CoOp too: do they gain anything over a context without knowledge?
     """
     found = []
     for members in grouped(cells, _group).values():
         if len(members) > 1:
-            found += list(_ablation(board, members))
+            found += list(_ablations(board, members))
+    for members in grouped(cells, lambda cell: (cell.key.setting, cell.key.column)).values():
+        found += list(_against_baseline(board, members))
     corrected = iter(holm([variant.test.p_value for one in found for variant in one.variants]))
     return [
         Ablation(
             one.reference,
             tuple(Variant(v.cell, v.switch, v.was, v.value, v.test, next(corrected)) for v in one.variants),
+            one.kind,
         )
         for one in found
     ]
@@ -63,21 +72,45 @@ def _group(cell: Cell) -> tuple[Hashable, ...]:
     return cell.key.setting, cell.key.method, cell.key.column
 
 
-def _ablation(board: Board, cells: Sequence[Cell]) -> Iterator[Ablation]:
+def _ablations(board: Board, cells: Sequence[Cell]) -> Iterator[Ablation]:
     settings = [switches(board, cell) for cell in cells]
     steps = [[_step(mine, theirs) for theirs in settings] for mine in settings]
-    counts = [sum(step is not None for step in row) for row in steps]
-    if not max(counts):
+    defaults = [_is_default(board, cell) for cell in cells]
+    left = set(range(len(cells)))  # that no reference has been held against yet
+    number = 1
+    while True:
+        counts = {one: sum(steps[one][other] is not None for other in left) for one in left}
+        if not max(counts.values(), default=0):
+            return
+        centre = max(left, key=lambda place: (counts[place], defaults[place], -place))
+        reference, variants = cells[centre], []
+        for place in sorted(left):
+            name = steps[centre][place]
+            if name is not None:
+                mine, test = settings[place], _compare(board, cells[place], reference)
+                variants.append(Variant(cells[place], name, settings[centre].get(name), mine.get(name), test))
+                left.discard(place)
+        left.discard(centre)
+        yield Ablation(reference, tuple(variants), "" if number == 1 else str(number))
+        number += 1
+
+
+def _against_baseline(board: Board, cells: Sequence[Cell]) -> Iterator[Ablation]:
+    """The knowledge prompt's defaults under every control of the bank, and with the bank as it is, against CoOp's defaults."""
+    plain = [cell for cell in cells if _is_default(board, cell)]
+    knowing = [cell for cell in plain if cell.key.method == "knowledge_prompt"]
+    baseline = [cell for cell in plain if cell.key.method == "coop"]
+    if len(baseline) != 1 or all(cell.key.bank_control == "none" for cell in knowing):
         return
-    defaults = [str(board.values("is_default")[cell.runs[0]]) == "True" for cell in cells]  # older runs do not tell
-    centre = max(range(len(cells)), key=lambda place: (counts[place], defaults[place], -place))
-    reference = cells[centre]
-    variants = []
-    for cell, mine, name in zip(cells, settings, steps[centre], strict=True):
-        if name is not None:
-            test = _compare(board, cell, reference)
-            variants.append(Variant(cell, name, settings[centre].get(name), mine.get(name), test))
-    yield Ablation(reference, tuple(variants))
+    variants = [
+        Variant(cell, "knowledge", "no bank", cell.key.bank_control, _compare(board, cell, baseline[0]))
+        for cell in knowing
+    ]
+    yield Ablation(baseline[0], tuple(variants), "baseline")
+
+
+def _is_default(board: Board, cell: Cell) -> bool:
+    return str(board.values("is_default")[cell.runs[0]]) == "True"  # older runs do not tell
 
 
 def switches(board: Board, cell: Cell) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,35 +23,72 @@ if TYPE_CHECKING:
 TITLE = "Ablation"
 _HEADER = ("Protocol", "Backbone", "Variant", "Switch", "Top-1", "Δ", "95 % interval of Δ", "p", "p (Holm)")
 _NUM_TEXT = 4
+MOST_BARS = 14  # variants in one figure
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
-    """`ablation-<data set>` as Markdown, CSV, LaTeX and HTML, and a figure for each method and protocol."""
+    """`ablation-<data set>` as Markdown, CSV, LaTeX and HTML, and figures for each method and protocol."""
     whole = board(results)
-    bare = []
-    for dataset, cells in grouped(whole.cells, lambda cell: cell.key.dataset).items():
-        found = ablations(whole, cells)
+    for dataset, found in _found(whole).items():
         if not found:
-            bare.append(dataset)
             continue
         yield from _tables.artifacts(_table(whole, dataset, found))
-        for (setting, method), part in grouped_ablations(found).items():
+        for (setting, method, kind), part in grouped_ablations(found).items():
             name = f"ablation-{_tables.slug(dataset)}-{_tables.slug(method)}{f'-k{setting[1]}' if setting[1] else ''}"
+            name += f"-{kind}" if kind else ""
             title = f"{TITLE}: {dataset}, {method}, {protocol_name(*setting)}"
-            yield from _plots.artifacts(functools.partial(_ablation_figures.draw, whole, part), name, title)
+            for switch, those in by_switch(part).items():
+                named, told = (f"{name}-{switch}", f"{title}, {switch}") if switch else (name, title)
+                yield from _plots.artifacts(functools.partial(_ablation_figures.draw, whole, those), named, told)
+    for table in _empty(whole):
+        yield from _tables.artifacts(table)
+
+
+def text(results: ResultsView) -> str:
+    """All of these tables for a terminal."""
+    whole = board(results)
+    tables = [_table(whole, dataset, found) for dataset, found in _found(whole).items() if found]
+    return "\n".join(_tables.text(table) for table in [*tables, *_empty(whole)])
+
+
+def _found(whole: Board) -> dict[str, list[Ablation]]:
+    """The ablations of each data set."""
+    by_dataset = grouped(whole.cells, lambda cell: cell.key.dataset)
+    return {dataset: ablations(whole, cells) for dataset, cells in by_dataset.items()}
+
+
+def _empty(whole: Board) -> Iterator[_tables.Table]:
+    """A table that says where there is no ablation."""
+    bare = [dataset for dataset, found in _found(whole).items() if not found]
     if bare or not whole.cells:
         said = (
             f"No two runs of one method differ in one switch: {', '.join(bare)}." if bare else "There are no runs yet."
         )
-        yield from _tables.artifacts(_tables.empty("ablation", TITLE, _HEADER, said))
+        yield _tables.empty("ablation", TITLE, _HEADER, said)
 
 
-def grouped_ablations(found: Sequence[Ablation]) -> dict[tuple[tuple[str, int], str], list[Ablation]]:
-    """Ablations of one protocol and method, whose backbones stand side by side in a figure."""
-    groups: dict[tuple[tuple[str, int], str], list[Ablation]] = {}
+def grouped_ablations(found: Sequence[Ablation]) -> dict[tuple[tuple[str, int], str, str], list[Ablation]]:
+    """Ablations of one protocol, method and kind, whose backbones stand side by side in a figure."""
+    groups: dict[tuple[tuple[str, int], str, str], list[Ablation]] = {}
     for one in found:
-        groups.setdefault((one.reference.key.setting, one.reference.key.method), []).append(one)
+        groups.setdefault((one.reference.key.setting, one.reference.key.method, one.kind), []).append(one)
     return groups
+
+
+def by_switch(part: Sequence[Ablation]) -> dict[str, list[Ablation]]:
+    """What stands in one figure: all variants under "" where they fit, otherwise each switch of several settings by itself, and the
+    switches of one setting together as "others".
+    """
+    variants = [variant for one in part for variant in one.variants]
+    if len({variant.cell.name for variant in variants}) <= MOST_BARS:
+        return {"": list(part)}
+    settings = {v.switch: {w.cell.name for w in variants if w.switch == v.switch} for v in variants}
+    home = {switch: switch if len(names) > 1 else "others" for switch, names in settings.items()}
+    found: dict[str, list[Ablation]] = {}
+    for one in part:
+        for switch, own in grouped(one.variants, lambda variant: home[variant.switch]).items():
+            found.setdefault(switch, []).append(replace(one, variants=tuple(own)))
+    return found
 
 
 def _table(whole: Board, dataset: str, found: Sequence[Ablation]) -> _tables.Table:
@@ -62,6 +100,14 @@ def _table(whole: Board, dataset: str, found: Sequence[Ablation]) -> _tables.Tab
     notes = [*_notes.toy_scale(whole, every), *_notes.intervals(every)]
     notes += _notes.scope(tests, [cell.interval for cell in every if cell.interval])
     notes.append("Each video counts with the share of its runs (seeds, shuffles, splits) that were right.")
+    notes.append(
+        "Over groups (or splits), Δ is the plain mean of their differences, as the test has it; where they differ in size it is not "
+        "quite the difference of the two accuracies shown, which are over videos."
+    )
+    if any(cell.key.protocol == "base_to_novel" for cell in every):
+        notes.append(
+            "Base-to-novel: base and novel videos together, each told apart among the classes of its own kind."
+        )
     if all(math.isnan(variant.test.p_value) for one in found for variant in one.variants):
         notes.append("No difference could be tested.")
     return _tables.Table(

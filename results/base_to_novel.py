@@ -102,6 +102,9 @@ def _notes_of(whole: Board, cells: Sequence[Cell], intervals: Sequence[Interval]
         "Over groups, ± and the tests rest on each group's own number: its harmonic mean is that of its base and novel "
         "accuracy. The numbers shown are those of all videos."
     )
+    yield (
+        "Where a number is the mean of n runs, the harmonic mean is the mean of theirs, not that of the two means beside it."
+    )
     if tests:
         yield (
             f"{_tables.BOLD}the best of each column within one protocol on one backbone, and what is tied with it: a paired test "

@@ -151,7 +151,9 @@ def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
         "features alone. Parameters: of the whole backbone. A clip is all frames of one view."
     )
     yield (
-        "Peak memory over start: what training and predicting held at most beyond what was held when they began (on a GPU torch's "
+        "Peak memory over start, and times: of a worker that did other runs before and beside; freed memory that it uses again does not "
+        "count, so a small number is a lower bound. "
+        "It is what training and predicting held at most beyond what was held when they began (on a GPU torch's "
         "memory there, on a CPU the process's: libraries, backbone); the CSV has the whole peak too."
     )
     lacking = [

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from bench.specs import FrameSpec, RunSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bench.contracts import Choice
 
 NUM_SHUFFLES = 10  # one permutation of C classes has about one fixed point: a single shuffle says little
 LEARNT = ("linear_probe", "coop", "knowledge_prompt")
+MIDDLE = 4  # the few-shot size of ablations, where the data set has it
 SOURCES = ("class_names", "templates", "descriptions")
 
 
@@ -86,3 +89,27 @@ def majority(choice: Choice, backbone: str) -> Iterator[RunSpec]:
         rounds = list(replicates(choice)) if choice.dataset.split_per_seed else [(1, "1")]
         for seed, split in rounds:
             yield spec(choice, backbone=backbone, method="majority", protocol="cross_subject", seed=seed, split=split)
+
+
+def ablation_shots(choice: Choice) -> tuple[int, ...]:
+    """The few-shot sizes of an ablation: one in the middle, unless the user names others."""
+    sizes = choice.dataset.shots
+    return choice.shots or ((MIDDLE,) if MIDDLE in sizes else sizes[len(sizes) // 2 : len(sizes) // 2 + 1])
+
+
+def ablation(
+    choice: Choice,
+    configs: Sequence[Mapping[str, Any]],
+    controls: Sequence[str] = ("none",),
+    method: str = "knowledge_prompt",
+) -> Iterator[RunSpec]:
+    """A method under few-shot with each config and each control of the bank, all replicates; the reference is among them."""
+    if not wanted(choice, method) or (method == "knowledge_prompt" and not choice.has_knowledge):
+        return
+    for backbone in choice.backbones:
+        for shots in ablation_shots(choice):
+            where: dict[str, Any] = {"backbone": backbone, "method": method, "protocol": "few_shot", "shots": shots}
+            for config in configs:
+                for control in controls:
+                    for seed, split in replicates(choice):
+                        yield spec(choice, **where, config=config, bank_control=control, seed=seed, split=split)

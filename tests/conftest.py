@@ -57,9 +57,11 @@ def _why_not(marker: str) -> str | None:
         return "needs real weights: set BENCH_WEIGHTS to the folder that holds them"
     if marker == "slurm" and not shutil.which("sbatch"):
         return "needs sbatch on PATH"
-    # In CI a missing LaTeX is a failure and no skip.
+    # In CI a missing LaTeX or browser is a failure and no skip.
     if marker == "latex" and not (shutil.which("pdflatex") and shutil.which("pdftotext")) and not os.environ.get("CI"):
         return "needs pdflatex with booktabs and lmodern, and pdftotext"
+    if marker == "browser" and not shutil.which("chromium") and not os.environ.get("CI"):
+        return "needs chromium on PATH: apt-get install chromium"
     if marker == "mmaction2" and not (find_spec("mmaction") and find_spec("mmcv") and find_spec("mmengine")):
         return "needs the MMAction2 packages: make setup"
     if marker == "gpu":
@@ -74,7 +76,7 @@ def pytest_collection_modifyitems(items):
     """Skip what this machine cannot run, and say why."""
     reasons = {}
     for item in items:
-        for marker in ("weights", "gpu", "latex", "mmaction2", "slurm"):
+        for marker in ("weights", "gpu", "latex", "browser", "mmaction2", "slurm"):
             if item.get_closest_marker(marker):
                 if marker not in reasons:
                     reasons[marker] = _why_not(marker)

@@ -24,7 +24,7 @@ class FakeResults:
     """Runs whose videos are right as asked for: `right` is a share for each of the groups."""
 
     def __init__(self):
-        self.rows, self._tested, self._logits, self._frame = [], {}, {}, None
+        self.rows, self._tested, self._told, self._frame = [], {}, {}, None
 
     def add(
         self,
@@ -35,11 +35,13 @@ class FakeResults:
         group_names=None,
         metrics=None,
         novel=None,
+        told=None,
         **facts,
     ):
         """One run; `facts` replace its columns, `metrics` are added to its scores. The right videos come first in each group.
 
-        With `novel`, a share for each group too, `right` is that of base videos, and as many novel videos follow.
+        With `novel`, a share for each group too, `right` is that of base videos, and as many novel videos follow. `told` is what
+        the run tells of itself.
         """
         run_id = f"{len(self.rows):012x}"
         shares = [*right, *(novel or ())]
@@ -75,6 +77,7 @@ class FakeResults:
             metrics = {**of, **(metrics or {})}
         classes = tuple(f"class {i}" for i in range(num_classes))
         key = digest([ids, groups, labels.tolist(), classes])
+        self._told[run_id] = told
         self._tested[run_id] = (FakeVideos(key, ids, groups, labels, classes, parts), correct)
         self.rows.append({**base, "top1": float(correct.mean()), "nll": 1.0, **(metrics or {})})
         return run_id
@@ -103,6 +106,9 @@ class FakeResults:
         predicted = np.where(correct, videos.labels, (videos.labels + 1) % len(videos.class_names))
         columns = {"video_id": videos.ids, "group": videos.groups, "label": videos.labels, "predicted": predicted}
         return pd.DataFrame(columns).assign(correct=correct)
+
+    def interpretation(self, run_id):
+        return self._told[run_id]
 
     def logits(self, run_id):
         """The predicted class stands out by 2 nats."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.contracts import PROMPTS, TEXT, BackboneFacts, Features, Tokens, digest
+from bench.contracts import PROMPTS, TEXT, BackboneFacts, CausalText, Features, TextLayer, Tokens, digest
 
 SIDE, WIDTH, DIM = 8, 16, 16  # pixels a side after the transform, W, D
 VOCABULARY, LENGTH, LAYERS = 256, 32, 2
@@ -106,7 +106,8 @@ class FakeAdapter:
             ids[row, num_context_tokens : num_context_tokens + len(kept)] = torch.tensor(kept)
         pool = torch.tensor([num_context_tokens + min(len(of_text), room) for of_text in words])
         context = torch.arange(num_context_tokens).expand(len(words), -1)
-        return Tokens(ids, pool, context, sum(len(of_text) > room for of_text in words))
+        num_text = torch.tensor([min(len(of_text), room) for of_text in words])
+        return Tokens(ids, pool, context, sum(len(of_text) > room for of_text in words), num_text)
 
     def embed_tokens(self, tokens):
         return self.module.embedding[tokens.ids]
@@ -122,6 +123,17 @@ class FakeAdapter:
             weights = (x @ q @ (x @ k).transpose(1, 2) * WIDTH**-0.5 + causal).softmax(-1)
             x = x + weights @ (x @ v)
         return x[rows, tokens.pool] @ self.module.projection
+
+
+class LayeredFake(FakeAdapter):
+    """The same fake, which takes its text tower apart too."""
+
+    def text_layers(self):
+        def layer(q, k, v):
+            return TextLayer(lambda x: (x @ q, x @ k, x @ v), lambda x, attended: x + attended, num_heads=1)
+
+        layers = [layer(*weights) for weights in self.module.attention]
+        return CausalText(self.module.positions, layers, lambda pooled: pooled @ self.module.projection)
 
 
 # --- plug-ins that no package brings ----------------------------------------------------------------------------

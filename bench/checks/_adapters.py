@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from bench.checks._probes import TEXTS, Result, Violation, close, frames, require, result, videos
-from bench.contracts import PROMPTS, TEXT, Adapter, BenchError, NotApplicable, PromptableAdapter
+from bench.contracts import PROMPTS, TEXT, Adapter, BenchError, LayeredText, NotApplicable, PromptableAdapter
 from bench.forward import Encoder
 from bench.frozen import parameter_hash
+from bench.prompting import encode, prepare
 from bench.specs import PRECISIONS
 
 WITHOUT_TEXT = "no text"
@@ -238,6 +239,30 @@ def context_has_its_places(adapter: Adapter) -> None:
     require(long.num_cut == 1, "a text that does not fit is not counted in num_cut")
 
 
+def layers_are_the_tower(adapter: Adapter) -> None:
+    """Where a causal adapter offers `text_layers`: features and gradients through them are those of `encode_embedded`."""
+    if not isinstance(adapter, LayeredText) or not adapter.facts.causal_text:
+        return
+    promptable: PromptableAdapter = adapter  # type: ignore[assignment]
+    tokens = promptable.tokenize(TEXTS, 3)
+    embeddings = promptable.embed_tokens(tokens)
+    noise = torch.randn(3, embeddings.shape[-1], generator=torch.Generator().manual_seed(1)).to(embeddings.device)
+    rows = torch.arange(len(TEXTS), device=embeddings.device)[:, None]
+    found = []
+    for fast in (True, False):
+        context = noise.clone().requires_grad_(True)
+        if fast:
+            text = encode(promptable, prepare(promptable, TEXTS, 3), context)
+        else:
+            put = embeddings.index_put((rows, tokens.context), context.expand(len(TEXTS), -1, -1))
+            text = promptable.encode_embedded(put, tokens)
+        text.square().sum().backward()
+        found.append((text.detach(), context.grad))
+    close(found[0][0], found[1][0], "text features through text_layers and encode_embedded")
+    assert found[0][1] is not None and found[1][1] is not None
+    close(found[0][1], found[1][1], "gradients through text_layers and encode_embedded")
+
+
 _ADAPTER_CHECKS: tuple[tuple[Callable[[Adapter], None], str | None], ...] = (
     (facts_are_whole, None),
     (transform_is_own, None),
@@ -249,5 +274,6 @@ _ADAPTER_CHECKS: tuple[tuple[Callable[[Adapter], None], str | None], ...] = (
     (similarity_is_oriented, TEXT),
     (prompts_equal_text, PROMPTS),
     (context_has_its_places, PROMPTS),
+    (layers_are_the_tower, PROMPTS),
     (is_frozen, None),  # last: nothing above may have switched it
 )

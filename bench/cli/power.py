@@ -50,6 +50,8 @@ def power(
     points = {"accuracy": accuracy, "spread": spread, "seed_spread": seed_spread}
     given: dict[str, Any] = {name: value / 100 for name, value in points.items() if value is not None}
     others = {"correlation": correlation, "videos_per_group": videos_per_group}
+    if videos and groups and videos_per_group is None:
+        others["videos_per_group"] = videos / groups
     given |= {name: value for name, value in others.items() if value is not None}
     measured = tuple(name for name in assumed.measured if name not in given)
     assumed = dataclasses.replace(assumed, **given, measured=measured)

@@ -59,7 +59,7 @@ def run(
         planned = plan(specs, home, reporter)
     if left_out:
         out.print(
-            f"left out: K = {', '.join(map(str, left_out))}: the videos on disk are too few for it; --shots says exactly which"
+            f"left out: K = {', '.join(map(str, left_out))}: too few videos for it here; asked for by itself it says of which class"
         )
     complete = sum(store.is_complete(home, r.run_id) for r in planned)
     out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")

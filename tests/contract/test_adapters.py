@@ -77,4 +77,4 @@ def test_cutting_a_causal_text_at_its_end_changes_nothing(tiny):
     torch.testing.assert_close(
         encode(tiny, cut, context), tiny.encode_embedded(embeddings, tokens), atol=1e-5, rtol=1e-5
     )
-    assert (cut.embeddings.shape[1] < tiny.facts.context_length) == tiny.facts.causal_text
+    assert (cut.tokens_a_step < cut.tokens_whole) == tiny.facts.causal_text == (not cut.why_whole)

@@ -8,7 +8,7 @@ import torch
 
 from bench import checks
 from bench.contracts import TEXT, BackboneFacts, BenchError, Features, NotApplicable
-from tests.fakes import FakeAdapter
+from tests.fakes import FakeAdapter, LayeredFake
 
 
 def problems(results):
@@ -17,6 +17,7 @@ def problems(results):
 
 def test_the_good_adapter_is_green():
     assert problems(checks.check_adapter(FakeAdapter())) == set()
+    assert problems(checks.check_adapter(LayeredFake())) == set()
 
 
 def test_the_good_adapters_of_other_kinds_are_green():
@@ -67,6 +68,11 @@ class TransposedWhereSquare(FakeAdapter):
     def similarity(self, features, text):
         logits = super().similarity(features, text)
         return logits.T if logits.shape[0] == logits.shape[1] else logits
+
+
+class ForgetsPositions(LayeredFake):
+    def text_layers(self):
+        return dataclasses.replace(super().text_layers(), positions=torch.zeros_like(self.module.positions))
 
 
 class TrainMode(FakeAdapter):
@@ -218,6 +224,7 @@ class UnpicklableTransform(FakeAdapter):
         (MakesTextUp, "text_is_refused"),
         (ClaimsAFormat, "precisions_run"),
         (OverflowsInHalf, "precisions_run"),
+        (ForgetsPositions, "layers_are_the_tower"),
     ],
 )
 def test_a_broken_adapter_turns_red(broken, red):

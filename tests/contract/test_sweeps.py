@@ -1,5 +1,7 @@
 """Every sweep yields distinct, valid specs for every data set, without torch."""
 
+import dataclasses
+import json
 import subprocess
 import sys
 
@@ -16,7 +18,9 @@ def test_sweeps_yield_distinct_specs(name, dataset):
     facts = plugins.find("datasets", dataset).DATASET
     choice = Choice(dataset=facts, backbones=("tiny-clip", "tiny-siglip"))
     specs = list(plugins.find("sweeps", name).runs(choice))
-    assert specs and len(set(specs)) == len(specs)
+    # An ablation of the method has nothing to do without knowledge, and the command says so.
+    assert specs or (facts.bank is None and name.startswith("ablation_"))
+    assert len(set(specs)) == len(specs)
     for spec in specs:
         plugins.find("methods", spec.method)
         assert spec.dataset == dataset
@@ -41,7 +45,13 @@ def test_the_table_printed_after_a_sweep_shows_its_runs(name):
     results = FakeResults()
     for spec in sweep.runs(Choice(dataset=facts, backbones=("tiny-clip",), seeds=(1,))):
         parts = {"novel": (0.5, 0.5, 0.5)} if spec.protocol == "base_to_novel" else {}
-        results.add(protocol=spec.protocol, shots=spec.shots, method=spec.method, label=spec.method, **parts)
+        bank = {"bank": "toy", "bank_control": spec.bank_control} if spec.method == "knowledge_prompt" else {}
+        told = f"{spec.method} {spec.config} {spec.bank_control}" if name.startswith("ablation_") else spec.method
+        # Whole, as in a run's record: what a spec leaves out stands at the method's default.
+        defaults = dataclasses.asdict(plugins.find("methods", spec.method).Config())
+        config = json.dumps({**defaults, **dict(spec.config)})
+        facts_of = {"needs_train": True, "is_default": not spec.config, "config": config, **bank, **parts}
+        results.add(protocol=spec.protocol, shots=spec.shots, method=spec.method, label=told, **facts_of)
     shown = plugins.find("results", getattr(sweep, "TABLE", "backbones")).text(results)
     assert all(row["label"] in shown for row in results.rows) and "There are no" not in shown
 
@@ -55,3 +65,16 @@ def test_sweeps_and_datasets_need_no_torch():
         "assert not {'torch', 'open_clip', 'transformers'} & set(sys.modules), 'torch came in'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=plugins.ROOT)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "asked", "expected"),
+    [((1, 4, 16), None, {4}), ((1, 2, 4), None, {4}), ((2, 8, 16), None, {8}), ((1, 4, 16), (1, 16), {1, 16})],
+)
+def test_ablations_are_made_at_one_size_in_the_middle(sizes, asked, expected):
+    facts = dataclasses.replace(plugins.find("datasets", "toy").DATASET, shots=sizes)
+    choice = Choice(dataset=facts, backbones=("tiny-clip",), shots=asked)
+    for name in (name for name in plugins.names("sweeps") if name.startswith("ablation_")):
+        specs = list(plugins.find("sweeps", name).runs(choice))
+        assert {s.shots for s in specs} == expected and {s.seed for s in specs} == set(facts.replicates)
+        assert plugins.find("sweeps", name).TABLE == "ablation"

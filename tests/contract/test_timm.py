@@ -244,7 +244,7 @@ def test_texts_do_not_apply(fetched):
         adapter.similarity(adapter.encode_video(torch.zeros(1, 1, 3, 160, 160)), torch.zeros(1, 64))
 
 
-BANK = {"schema": 1, "dataset": "mine", "about": "for a test", "classes": {
+BANK = {"schema": 2, "dataset": "mine", "about": "for a test", "origins": {"test": {"by": "hand"}}, "classes": {
     name: [{"text": f"a body that goes {name}", "kind": "motion", "origin": "test", "status": "accepted"}] for name in ("run", "wave")
 }}  # fmt: skip
 

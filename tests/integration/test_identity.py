@@ -33,7 +33,9 @@ def bank(tmp_path):
             c: [{"text": f"{c} {text} {n}", "kind": "motion", "origin": "me", "status": "accepted"} for n in "ab"]
             for c in CLASSES
         }
-        path.write_text(json.dumps({"schema": 1, "dataset": "mine", "about": "", "classes": rows}))
+        path.write_text(
+            json.dumps({"schema": 2, "dataset": "mine", "about": "", "origins": {"me": {"by": "me"}}, "classes": rows})
+        )
         return str(path)
 
     return write

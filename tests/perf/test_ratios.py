@@ -13,12 +13,10 @@ import torch
 
 from bench import decoding, frames, planning, runner
 from bench._processes import cores
-from bench.contracts import Tokens
 from bench.decoding import Job, decode_workers, prepared
 from bench.features import FeatureStore, row_keys
 from bench.forward import Encoder
 from bench.manifest import build as build_manifest
-from bench.prompting import encode, prepare
 from bench.specs import RunSpec
 
 pytestmark = pytest.mark.perf
@@ -198,26 +196,6 @@ def write_raw(path, video):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="bgr24")))
         container.mux(stream.encode())
     return path
-
-
-def test_cutting_at_the_end_of_text(capsys):
-    adapter = planning.load_adapter("tiny-clip")
-    names = [
-        f"{verb} the {thing}." for verb in ("lift", "turn", "push", "hold") for thing in ("arm", "leg", "cup", "door")
-    ]
-    cut = prepare(adapter, names, 16)
-    tokens = adapter.tokenize(names, 16)
-    whole = type(cut)(Tokens(tokens.ids, tokens.pool, tokens.context), adapter.embed_tokens(tokens))
-    context = torch.randn(16, cut.embeddings.shape[-1], requires_grad=True)
-    times = {
-        name: seconds(lambda p=p: encode(adapter, p, context).sum().backward(), 20)
-        for name, p in (("cut", cut), ("whole", whole))
-    }
-    with capsys.disabled():
-        ratio = whole.embeddings.shape[1] / cut.embeddings.shape[1]
-        print(
-            f"\ntext forward and backward, whole over cut: {times['whole'] / times['cut']:.2f} (by token counts {ratio:.2f})"
-        )
 
 
 def test_a_finished_run_over_a_fresh_one(toy_workspace, capsys):

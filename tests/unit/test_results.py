@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from fake_results import COOP, KNOWING, FakeResults
+from fake_results import COOP, FEW, KNOWING, FakeResults
 from markdown_it import MarkdownIt
 
 from bench import _page
@@ -274,6 +274,65 @@ def test_ablation_finds_the_one_switch_in_the_config():
     told = {(v.switch, v.was, v.value): v.test.difference for v in found.variants}
     assert told == {("m", 4, 8): pytest.approx(0.1), ("init", "random", "words"): pytest.approx(0.2)}
     assert [v.p_holm for v in found.variants] == pytest.approx(holm([v.test.p_value for v in found.variants]))
+
+
+def test_variants_far_from_the_reference_are_an_ablation_of_their_own():
+    results = FakeResults()
+    far = [{"m": 8, "init": "no", "part": part} for part in (True, 1.5, 2.5)]
+    for i, config in enumerate([{"m": m, "init": "random", "part": False} for m in (4, 8, 16, 32)] + far):
+        for seed in (1, 2, 3):
+            shares = [0.2 + 0.1 * i + 0.02 * seed] * 3
+            results.add(shares, seed=seed, config=json.dumps(config), **{**COOP, "label": f"CoOp {config}"})
+    whole = _data.board(results)
+    near, own = _switches.ablations(whole, whole.cells)
+    assert [v.switch for v in near.variants] == ["m"] * 3 and near.kind == ""
+    assert (
+        own.kind == "2" and own.reference.name == f"CoOp {far[1]}" and [v.switch for v in own.variants] == ["part"] * 2
+    )
+    assert {"ablation-toy-coop-k4.png", "ablation-toy-coop-k4-2.png"} <= {a.name for a in ablation.render(results)}
+    assert all(f"CoOp {config}" in ablation.text(results) for config in far)
+
+
+def test_many_variants_get_a_figure_a_switch(monkeypatch):
+    results = FakeResults()
+    configs = [{"m": m, "init": "random", "on": False} for m in (1, 4, 8)]
+    configs += [{"m": 4, "init": init, "on": False} for init in ("words", "phrase")]
+    for i, config in enumerate([*configs, {"m": 4, "init": "random", "on": True}]):
+        results.add([0.2 + 0.1 * i] * 3, config=json.dumps(config), **{**COOP, "label": f"CoOp {config}"})
+    monkeypatch.setattr(ablation, "MOST_BARS", 4)
+    whole = _data.board(results)
+    found = _switches.ablations(whole, whole.cells)
+    parts = ablation.by_switch(found)
+    assert {switch: len(own.variants) for switch, (own,) in parts.items()} == {"m": 2, "init": 2, "others": 1}
+    names = {a.name for a in ablation.render(results)}
+    assert {
+        f"ablation-toy-coop-k4-{switch}.png" for switch in parts
+    } <= names and "ablation-toy-coop-k4.png" not in names
+    monkeypatch.setattr(ablation, "MOST_BARS", 5)
+    assert ablation.by_switch(found) == {"": found}
+
+
+def test_controls_of_the_bank_are_held_against_coop_too():
+    results = FakeResults()
+    knowing = {**KNOWING, **FEW, "method": "knowledge_prompt", "is_default": True, "text_source": ""}
+    for seed in (1, 2, 3):
+        results.add([0.5, 0.5 + 0.02 * seed, 0.6], seed=seed, **{**COOP, "is_default": True})
+        other = {**COOP, "is_default": False, "label": "CoOp, other", "config": '{"m": 4}'}
+        results.add([0.1, 0.1, 0.2], seed=seed, **other)
+        results.add([0.9, 0.9, 0.8], seed=seed, **knowing)
+    whole = _data.board(results)
+    assert {one.kind for one in _switches.ablations(whole, whole.cells)} <= {""}  # nothing controlled, nothing to ask
+    for control in ("shuffled", "random_words"):
+        for seed in (1, 2, 3):
+            told = {**knowing, "bank_control": control, "label": f"descriptions ({control})"}
+            results.add([0.5, 0.6, 0.4 + 0.1 * seed], seed=seed, **told)
+    whole = _data.board(results)
+    (found,) = (one for one in _switches.ablations(whole, whole.cells) if one.kind == "baseline")
+    assert found.reference.name == "CoOp"
+    told = {v.value: (v.was, v.test.difference, v.p_holm) for v in found.variants}
+    assert set(told) == {"none", "shuffled", "random_words"} and told["none"][0] == "no bank"
+    assert told["none"][1] == pytest.approx(0.866667 - 0.546667, abs=0.02) and told["none"][2] >= 0
+    assert "knowledge: no bank → random_words" in ablation.text(results)
 
 
 def test_a_failed_variant_stays_visible_and_is_not_tested():

@@ -1,0 +1,354 @@
+"""What is collected from: a model's answers in many shapes, the files of the field, WordNet, a model in this process."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import bench
+
+from bench.contracts import BenchError
+from bench.knowledge import bank as banks
+from bench.knowledge import prompts
+from bench.knowledge.answers import Nonsense, fault, sentences
+from bench.knowledge.sources import files, wordnet
+
+CLASSES = ("jump up", "WaveHands", "sit_down")
+
+
+@pytest.fixture
+def collect(tmp_path, capsys, monkeypatch):
+    """The command with three classes; exit code, stdout, stderr."""
+    (tmp_path / "three.txt").write_text("\n".join(CLASSES) + "\n")
+    return lambda *words: bench(
+        capsys, monkeypatch, "knowledge", "collect", "--classes", tmp_path / "three.txt", *words
+    )
+
+
+@pytest.fixture
+def knowledge(tmp_path):
+    return tmp_path / "bench_home" / "knowledge"
+
+
+def raw(knowledge):
+    return sorted((knowledge / "three" / "raw").glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '["One leg is high.", "Two arms are low."]',
+        '```json\n["One leg is high.", "Two arms are low."]\n```',
+        'Sure! Here they are:\n["One leg is high.", "Two arms are low."]\nAsk for more.',
+        '{"sentences": ["One leg is high.", "Two arms are low."]}',
+        '[{"text": "One leg is high."}, {"text": "Two arms are low."}]',
+        "Here are two sentences:\n\n1. One leg is high.\n2) Two arms are low.\n\nI hope this helps!",
+        "- One leg is high.\n* **Two arms are low.**",
+        "• One leg is high.\n• Two arms are low.",
+        "One leg is high.\nTwo arms are low.",
+        "One leg is high. Two arms are low.",
+        '1. "One leg is high."\n2. “Two arms are low.”',
+        "<think>\n1. hmm, what is this\n</think>\na) One leg is high.\nb) Two arms are low.",
+    ],
+)
+def test_answers_in_many_shapes(answer):
+    assert sentences(answer, "stop") == ["One leg is high.", "Two arms are low."]
+
+
+def test_an_answer_that_is_cut_off_loses_its_last_line():
+    assert sentences("- One leg is high.\n- Two ar", "length") == ["One leg is high."]
+    with pytest.raises(Nonsense, match="cut off"):
+        sentences('["One leg is high.", "Two', "length")
+
+
+def test_what_is_a_statement():
+    assert not fault("Die Arme schwingen über den Kopf.", "motion") and not fault("ball", "keyword")
+    assert fault("ball", "object") == "no sentence" and not fault("ball", "object", model=False)
+    assert fault(None, "motion", model=False) == "no text"
+
+
+def test_class_names_by_their_letters():
+    assert prompts.words("ApplyEyeMakeup") == prompts.words("apply_eye makeup") == ["apply", "eye", "makeup"]
+    assert files.plain("YoYo") == files.plain("yo-yo") and files.plain("TaiChi") == files.plain("tai chi")
+    find = files._finder(("sit up", "situp", "BenchPress"))
+    assert find("sit up") == "sit up" and find("Sit_Up") is None and find("bench press") == "BenchPress"
+    assert prompts.others("sit up", ("a b", "sit up", "sit down")) == "sit down, a b"
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+FILES = {
+    "cupl.json": (
+        '{"Jump Up": ["Both feet leave the floor.", 7, ""], "wave hands": ["An open hand goes to and fro."]}',
+        2,
+    ),
+    "twice.json": ('{"jump up": ["Both knees are bent."], "jump up": "Both feet leave the floor."}', 2),
+    "menon.json": ('{"jump_up": ["bent knees", "air below the feet and floor"], "nobody": ["nothing"]}', 2),
+    "ez.csv": ('SNo,Class Name,GPT3 discription\n1,jump up,"\n\nThe knees bend. Then both feet leave. The cut"\n', 2),
+    "motion.csv": ('\ufeffjump up," doing a leap, with both feet."\nWave Hands,moving an open hand\n', 2),
+    "action.csv": (' jump up: refers to a leap.\n"  sit down: to lower, bend, and rest."\n', 2),
+    "lines.txt": ("jump up: A leap: both feet leave.\n\nsit down: The hips go down.\n", 2),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_each_layout(name, tmp_path):
+    text, num = FILES[name]
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    gathered = files.gather(CLASSES, [str(tmp_path / name)], "2026-11-25")
+    rows = [(c, s) for c, found in gathered.statements.items() for s in found]
+    assert len(rows) == num and rows[0][0] == "jump up" and all(s.text == s.text.strip() for _, s in rows)
+    assert (
+        {s.kind for _, s in rows} == {"keyword", "appearance"}
+        if name == "menon.json"
+        else {s.kind for _, s in rows} == {"motion" if name == "motion.csv" else "appearance"}
+    )
+    assert gathered.unmatched == (["menon.json: nobody"] if name == "menon.json" else [])
+    refused = {"cupl.json": {"no text": 1, "empty": 1}, "ez.csv": {"unfinished sentence": 1}}
+    assert gathered.refused == refused.get(name, {})
+    assert not any(str(tmp_path) in o.by for o in gathered.origins.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.json", b"{", "no readable json"),
+        ("a.json", b"[1]", "{class: [texts]}"),
+        ("a.json", b'{"a": {"b": "c"}}', "{class: [texts]}"),
+        ("a.json", b"{}", "no statement"),
+        ("a.json", b'{"0": ["x"]}', "--labels"),
+        ("a.json", b"[" * 100_000, "no readable json"),
+        ("a.csv", b"a,b,c,d\n", "4 columns"),
+        ("a.csv", b"a,b\nc\n", "1, 2 columns"),
+        ("a.csv", b'a,"b\n', "no readable csv"),
+        ("a.txt", b"jump up a leap", "no colon"),
+        ("a.txt", b"jump: \xff", "not UTF-8"),
+        ("a.xml", b"<a/>", "end in .json, .csv, .txt"),
+    ],
+)
+def test_files_that_are_none(name, content, told, tmp_path, collect, knowledge):
+    (tmp_path / name).write_bytes(content)
+    code, _, err = collect("--file", tmp_path / name)
+    assert code == 2 and told in err and str(tmp_path / name) in err and not (knowledge / "three.json").exists()
+
+
+def test_classes_that_are_numbers(tmp_path):
+    (tmp_path / "temporal.json").write_text('{"0": ["Bend both knees first."], "1": ["Lift one open hand."]}')
+    given = [str(tmp_path / "temporal.json")]
+    for text in ("jump up\nwave_hands\n", "id,name\n0,jump up\n1,Wave Hands\n", "1 jump up\n2 wave hands\n"):
+        (tmp_path / "labels").write_text(text)
+        gathered = files.gather(CLASSES, given, "", labels=str(tmp_path / "labels"))
+        assert [s.text for s in gathered.statements["WaveHands"]] == ["Lift one open hand."]
+        assert gathered.statements["jump up"][0].kind == "motion"
+    for text, told in (("jump up\n", "names 1 classes"), ("1 jump up\n3 wave hands\n", "in order"), ("", "in order")):
+        (tmp_path / "labels").write_text(text)
+        with pytest.raises(BenchError, match=told):
+            files.gather(CLASSES, given, "", labels=str(tmp_path / "labels"))
+
+
+REAL = {
+    "hmdb51": {
+        "ost/hmdb/temporal_descriptors/4_descriptors.json": 200,
+        "ost/hmdb/spatio_descriptors/4_descriptors.json": 190,
+        "ez_clip/HMDB_gpt_Class_discription_new.csv": 100,
+        "motiondescriptions/hmdb_descriptions.csv": 51,
+        "motiondescriptions/hmdb51_motion_with_objectname.csv": 51,
+        "motiondescriptions/HMDB51_without_objectname.csv": 51,
+    },
+    "ucf101": {
+        "ost/ucf/temporal_descriptors/8_descriptors.json": 780,
+        "ost/ucf/spatio_descriptors/2_descriptors.json": 190,
+        "ez_clip/UCF_101_gpt_Class_discription_new.csv": 200,
+        "motiondescriptions/ucf_descriptions.csv": 101,
+        "motiondescriptions/uc101_motion.csv": 101,
+        "motiondescriptions/ucf_motion_alternate_version.csv": 101,
+    },
+}
+
+
+@pytest.mark.parametrize(("bank", "name"), [(bank, name) for bank, names in REAL.items() for name in names])
+def test_the_real_files_of_the_field(bank, name, shared_data):
+    path = shared_data / "descriptions" / name
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    classes = tuple(banks.load(bank).classes)
+    labels = shared_data / "splits" / "vifi_clip" / "labels" / {"hmdb51": "hmdb_51", "ucf101": "ucf_101"}[bank]
+    gathered = files.gather(classes, [str(path)], "", labels=f"{labels}_labels.csv" if name.startswith("ost") else None)
+    assert not gathered.nothing(classes) and not gathered.unmatched
+    assert sum(map(len, gathered.statements.values())) >= REAL[bank][name]
+    first = {"hmdb51": "hair", "ucf101": ("eye", "mascara", "makeup")}[bank]
+    told = " ".join(s.text.lower() for s in gathered.statements[classes[0]])
+    assert any(word in told for word in ([first] if isinstance(first, str) else first))
+
+
+def test_kinetics_in_one_column(shared_data):
+    path = shared_data / "descriptions" / "motiondescriptions" / "Kinetics400_action_descrptions.csv"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    gathered = files.gather(("arm wrestling", "applauding", "golf"), [str(path)], "")
+    assert gathered.nothing(("arm wrestling", "applauding", "golf")) == ("golf",) and len(gathered.unmatched) == 398
+    assert gathered.statements["arm wrestling"][0].text.startswith("refers to a sport")
+
+
+# --- WordNet ---------------------------------------------------------------------------------------------------
+
+
+def handmade(folder: Path) -> Path:
+    """A WordNet of three synsets, with the files that Debian ships and no more."""
+    folder.mkdir()
+    lines = {
+        "verb": [
+            '38 v 01 jump 0 000 01 + 02 00 | move forward by leaps and bounds; "he jumped"',
+            "35 v 01 wave 0 000 01 + 02 00 | signal with the hands or nod",
+        ],
+        "noun": ["08 n 01 hand 0 000 | the end of the arm", "06 n 01 hands 0 000 | custody"],
+        "adj": [],
+        "adv": [],
+    }
+    for pos, rows in lines.items():
+        data, index, head = "", "", "  1 This is WordNet 3.0 Copyright of nobody\n"
+        for row in rows:
+            offset = len(head) + len(data)
+            data += f"{offset:08d} {row}  \n"
+            index += f"{row.split()[3]} {row.split()[1]} 1 0 1 0 {offset:08d}  \n"
+        (folder / f"data.{pos}").write_text(head + data)
+        (folder / f"index.{pos}").write_text(head + index)
+        (folder / f"{pos}.exc").write_text("")
+    return folder
+
+
+def test_wordnet_without_a_download(tmp_path, collect, knowledge):
+    folder = handmade(tmp_path / "wn")
+    code, out, err = collect("--wordnet", folder)
+    assert code == 1 and "1 of 3 classes got no statement: sit_down" in err
+    bank = banks.load(str(knowledge / "three.json"))
+    assert [(s.text, s.kind) for s in bank.classes["jump up"]] == [("move forward by leaps and bounds", "motion")]
+    assert [(s.text, s.kind) for s in bank.classes["WaveHands"]] == [
+        ("signal with the hands or nod", "motion"),
+        ("hands: the end of the arm", "body part"),
+    ]
+    assert bank.origins["WordNet"].by.startswith("WordNet 3.0 glosses")
+
+
+def test_a_wordnet_that_is_none(tmp_path, collect):
+    code, _, err = collect("--wordnet", tmp_path / "nowhere")
+    assert code == 2 and "no data.adj" in err and "never downloaded" in err
+    folder = handmade(tmp_path / "wn")
+    (folder / "index.verb").write_text("jump v x\n")
+    code, _, err = collect("--wordnet", folder)
+    assert code == 2 and "cannot be read as WordNet" in err
+
+
+@pytest.mark.skipif(not wordnet.DEBIAN.is_dir(), reason="needs Debian's package wordnet-base")
+def test_debians_wordnet():
+    classes = ("walk", "wave hands", "cartwheel")
+    gathered = wordnet.gather(classes, "debian", 1, "")
+    assert not gathered.nothing(classes)
+    assert ("body part", "hands: ") in [(s.kind, s.text[:7]) for s in gathered.statements["wave hands"]]
+
+
+# --- a model in this process -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gpt(tmp_path_factory):
+    """A causal language model of random weights, with a tokenizer of a few words."""
+    import tokenizers
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-gpt"
+    words = [
+        "<unk>",
+        "<eos>",
+        *"The arm leg moves up down left right slowly and then a person stands jump sit".split(),
+        ".",
+    ]
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", eos_token="<eos>").save_pretrained(
+        folder
+    )
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=len(words), n_positions=512, n_embd=16, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=1
+    )
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+def answers(knowledge):
+    return {p.name: json.loads(p.read_text()) for p in raw(knowledge)}
+
+
+def test_a_local_model(gpt, collect, knowledge, monkeypatch):
+    monkeypatch.setenv("BENCH_DEVICE", "cpu")
+    drawn = ("--kinds", "motion", "--max-tokens", "20", "--temperature", "1.5", "--seed", "3", "--samples", "2")
+    collect(*drawn, "--local", gpt)
+    first = answers(knowledge)
+    assert len(first) == 6 and all(a["model"] == "tiny-gpt" and a["answer"] for a in first.values())
+    samples = {a["answer"] for a in first.values() if a["class"] == "WaveHands"}
+    assert len(samples) == 2
+    for path in raw(knowledge):
+        path.unlink()
+    collect(*drawn, "--local", gpt)
+    assert {n: a["answer"] for n, a in answers(knowledge).items()} == {n: a["answer"] for n, a in first.items()}
+
+
+def test_a_local_model_is_greedy_without_a_temperature(gpt, monkeypatch):
+    monkeypatch.setenv("BENCH_DEVICE", "cpu")
+    from bench.knowledge.sources.local import Local
+
+    one, two = Local(str(gpt), max_tokens=8, seed=1), Local(str(gpt), max_tokens=8, seed=2)
+    assert one.ask("The arm", 0, "") == two.ask("The arm", 3, "")
+    assert one.ask("The arm", 0, "").finish == "length" and one.settings["weights"] == two.settings["weights"]
+    with pytest.raises(BenchError, match="the class 'a'.*512"):
+        Local(str(gpt), max_tokens=500).ask("The arm " * 10, 0, "the class 'a'")
+
+
+def test_a_chat_template_is_used(gpt, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_DEVICE", "cpu")
+    import shutil
+
+    from bench.knowledge.sources.local import Local
+
+    shutil.copytree(gpt, tmp_path / "chat")
+    path = tmp_path / "chat" / "tokenizer_config.json"
+    template = "{% for m in messages %}left {{ m.content }} right{% endfor %}"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    chat, plain = Local(str(tmp_path / "chat"), max_tokens=8), Local(str(gpt), max_tokens=8)
+    assert chat.ask("jump", 0, "").text == plain.ask("left jump right", 0, "").text != plain.ask("jump", 0, "").text
+
+
+@pytest.mark.parametrize("fault", ["no config", "no weights", "pickle", "code", "damaged", "lacking", "no tokenizer"])
+def test_a_folder_that_is_no_model(fault, gpt, tmp_path, collect, monkeypatch):
+    import shutil
+
+    import safetensors.torch
+
+    monkeypatch.setenv("BENCH_DEVICE", "cpu")
+    folder = tmp_path / "model"
+    shutil.copytree(gpt, folder)
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if fault == "no config":
+        config.unlink()
+    elif fault == "no weights":
+        weights.unlink()
+    elif fault == "pickle":
+        weights.rename(folder / "pytorch_model.bin")
+    elif fault == "code":
+        config.write_text(
+            json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}})
+        )
+        (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    elif fault == "damaged":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif fault == "lacking":
+        state = safetensors.torch.load_file(weights)
+        del state["transformer.h.1.mlp.c_fc.weight"]
+        safetensors.torch.save_file(state, weights, {"format": "pt"})
+    else:
+        (folder / "tokenizer.json").unlink()
+    code, _, err = collect("--local", folder)
+    assert code == 2 and f"--local {folder}" in err and not (tmp_path / "ran").exists()
+    assert "no .safetensors file" in err or fault not in ("pickle", "no weights")

@@ -1,0 +1,335 @@
+"""The knowledge-prompt method as a whole: each switch does what it says, what is learnt is reached, and the released defects."""
+
+import dataclasses
+
+import pytest
+import torch
+from fakes import FakeAdapter, LayeredFake
+
+from baselines import knowledge_prompt
+from baselines._knowledge import initial
+from baselines._knowledge.config import CHOICES, OWNERS, WORDS, fields
+from bench import plugins
+from bench.contracts import BenchError, Classes, Features, LabelledFeatures, NotApplicable
+from bench.frozen import parameter_hash
+from bench.prompting import encode, flatten, prepare
+
+NAMES = ("sit down", "wave", "walk")
+STATEMENTS = (
+    ("lower the body", "bend both knees deeply again", "sink"),
+    ("swing the hand", "raise one arm over the head"),
+    ("move the feet", "step on", "swing both arms and go"),
+)
+CLASSES = Classes(NAMES, statements=STATEMENTS)
+NOVEL = Classes(("jump", "clap"), statements=(("leave the floor",), ("hit both hands together", "make a noise")))
+SMALL = {"num_context_tokens": 4, "epochs": 6, "learning_rate": 0.05}
+START = {**SMALL, "epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0}  # fitted, and not moved
+PARTS = {
+    "aggregation": {"aggregation": "attention"},
+    "transport": {"aggregation": "transport"},
+    "attention over frames": {"temporal_pooling": "attention"},
+    "transformer": {"temporal_pooling": "transformer", "transformer_layers": 2},
+    "continuous": {"continuous": True},
+    "numeric": {"numeric": True},
+    "class-specific": {"class_specific_context": True},
+    "all": {
+        **{"class_specific_context": True, "context_place": "middle", "context_init": "knowledge", "continuous": True},
+        **{"aggregation": "attention", "temporal_pooling": "transformer", "numeric": True, "class_balancing": True},
+        **{"focal_ordinal_weight": 1.0, "consistency_weight": 1.0, "label_smoothing": 0.1},
+    },
+}
+
+
+def view(labels=(0, 1, 2, 0, 1, 2), spread=0.1):
+    labels = torch.as_tensor(labels)
+    centres = torch.randn(3, 16, generator=torch.Generator().manual_seed(9))
+    noise = spread * torch.randn(len(labels), 4, 16, generator=torch.Generator().manual_seed(1))
+    numbers = {"speed_head": labels + torch.arange(len(labels)) / 10, "frames_dropped": torch.zeros(len(labels))}
+    return LabelledFeatures(Features(centres[labels][:, None] + noise), labels, numbers)
+
+
+def fitted(adapter=None, train=None, classes=CLASSES, seed=1, **config):
+    settings = knowledge_prompt.Config(**{**SMALL, **config})
+    return knowledge_prompt.fit(settings, adapter or LayeredFake(), train or view(), None, classes, seed)
+
+
+def numbers(predictor):
+    return {name: p.detach().clone() for name, p in predictor.learnt.named_parameters()}
+
+
+# --- what is learnt ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_gradient_reaches_everything_that_is_learnt_and_nothing_else(part):
+    adapter = LayeredFake()
+    before = parameter_hash(adapter.module)
+    start, end = numbers(fitted(adapter, **PARTS[part], **START)), numbers(fitted(adapter, **PARTS[part]))
+    assert [name for name, value in end.items() if torch.equal(value, start[name])] == []
+    assert parameter_hash(adapter.module) == before
+    predictor = fitted(adapter, **PARTS[part])
+    assert predictor.num_trainable == sum(value.numel() for value in end.values())
+    assert all(not p.requires_grad for p in predictor.learnt.parameters())
+
+
+def test_the_plain_method_learns_its_context_alone():
+    assert list(numbers(fitted())) == ["context"] and fitted().num_trainable == 4 * 16
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_seeds_decide_everything(part):
+    before = torch.get_rng_state()
+    one = fitted(**PARTS[part])
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(99)
+    same, other = fitted(**PARTS[part]), fitted(seed=2, **PARTS[part])
+    data = view()
+    assert torch.equal(one(data.features, CLASSES), same(data.features, CLASSES))
+    assert not torch.allclose(one(data.features, CLASSES), other(data.features, CLASSES), atol=1e-3)
+
+
+def test_parts_leave_the_context_s_draw_and_the_batches_as_they_are(monkeypatch):
+    contexts = [numbers(fitted(**parts, **START))["context"] for parts in ({}, *list(PARTS.values())[:6])]
+    assert all(torch.equal(context, contexts[0]) for context in contexts)
+    seen = []
+    train = knowledge_prompt.run_training
+
+    def watched(parameters, loss, num, schedule, generator):
+        return train(parameters, lambda rows: seen[-1].append(rows.tolist()) or loss(rows), num, schedule, generator)
+
+    monkeypatch.setattr(knowledge_prompt, "run_training", watched)
+    for config in ({}, {"context_init": "knowledge"}, {"context_init": "zeros", "temporal_pooling": "transformer"}):
+        seen.append([])
+        fitted(batch_size=2, **config)
+    assert seen[0] == seen[1] == seen[2] and len(seen[0]) == 18
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_it_learns(part):
+    data, config = view(), {**PARTS[part], "epochs": 30}
+    losses = [
+        torch.nn.functional.cross_entropy(fitted(**{**config, **moved})(data.features, CLASSES), data.labels)
+        for moved in ({}, {"learning_rate": 1e-12})
+    ]
+    assert losses[0] < 0.8 * losses[1]
+
+
+# --- the context -----------------------------------------------------------------------------------------------------
+
+
+def test_where_the_context_starts():
+    adapter = LayeredFake()
+    embed = initial.segment_means
+    own = [embed(adapter, texts, 4).mean(0) for texts in STATEMENTS]
+    every = embed(adapter, [s for texts in STATEMENTS for s in texts], 4).mean(0)
+    phrase = embed(adapter, ["a video of someone"], 4)[0]
+    for config, expected in (
+        ({"context_init": "zeros"}, torch.zeros(4, 16)),
+        ({"context_init": "phrase", "phrase": "a video of someone"}, phrase),
+        ({"context_init": "knowledge"}, every),
+        ({"context_init": "knowledge", "class_specific_context": True}, torch.stack(own)),
+        (
+            {"context_init": "phrase", "phrase": "a video of someone", "class_specific_context": True},
+            phrase.expand(3, 4, 16),
+        ),
+    ):
+        torch.testing.assert_close(numbers(fitted(adapter, **config, **START))["context"], expected)
+    drawn = numbers(fitted(adapter, class_specific_context=True, **START))["context"]
+    assert 0.01 < drawn.std() < 0.03 and not torch.allclose(drawn[0], drawn[1], atol=0.01)
+
+
+@pytest.mark.parametrize("place", CHOICES["context_place"])
+def test_the_context_stands_where_it_is_put(place):
+    predictor, adapter = fitted(LayeredFake(), context_place=place), FakeAdapter()
+    texts, _ = flatten(knowledge_prompt._texts(CLASSES, with_class_name=True))
+    expected = encode(adapter, prepare(adapter, texts, 4, place=place), predictor.learnt.context)
+    torch.testing.assert_close(predictor.text_features(predictor.statements(CLASSES)), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_class_specific_contexts_and_the_continuous_channel_add_up():
+    adapter, config = FakeAdapter(), {"class_specific_context": True, "continuous": True}
+    predictor = fitted(LayeredFake(), **config)
+    learnt, order = predictor.learnt, CLASSES.select([2, 0])
+    texts, owner = flatten(knowledge_prompt._texts(order, with_class_name=True))
+    found = predictor.text_features(predictor.statements(order))
+    for text, statement, c, row in zip(
+        texts, [s for of in order.statements for s in of], owner.tolist(), found, strict=True
+    ):
+        embedding = adapter.encode_text([statement])
+        context = learnt.context[[2, 0][c]] + learnt.projector(embedding / embedding.norm())
+        torch.testing.assert_close(row, encode(adapter, prepare(adapter, [text], 4), context)[0], atol=1e-4, rtol=1e-4)
+
+
+def test_class_names_go_behind_the_statements_unless_they_are_left_out():
+    assert knowledge_prompt._texts(CLASSES, True)[1][0] == "swing the hand. wave"
+    renamed = dataclasses.replace(CLASSES, names=("a", "b", "c"))
+    for with_name in (True, False):
+        predictor, data = fitted(with_class_name=with_name), view()
+        same = torch.allclose(predictor(data.features, CLASSES), predictor(data.features, renamed), atol=1e-3)
+        assert same != with_name
+
+
+# --- classes and videos ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_classes_may_be_new_where_nothing_belongs_to_a_class(part):
+    predictor, data = fitted(**PARTS[part]), view()
+    if not predictor.config.class_specific_context:
+        assert predictor(data.features, NOVEL).shape == (6, 2)
+        return
+    with pytest.raises(NotApplicable, match="only training classes have a context, not jump, clap"):
+        predictor(data.features, NOVEL)
+
+
+BACKBONES = [lambda: LayeredFake(), lambda: plugins.find("adapters", "tiny-xclip").load("tiny-xclip", "cpu")]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("backbone", BACKBONES, ids=["fake", "tiny-xclip"])
+def test_videos_are_judged_alone_and_classes_permute(backbone, part):
+    adapter = backbone()
+    data = view() if isinstance(adapter, FakeAdapter) else of_xclip(adapter)
+    predictor = fitted(adapter, data, **{**PARTS[part], "epochs": 2})
+    logits, order = predictor(data.features, CLASSES), [2, 0, 1]
+    assert logits.isfinite().all() and logits.dtype == torch.float32
+    torch.testing.assert_close(predictor(data.features, CLASSES.select(order)), logits[:, order], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(predictor(data.features.select([4]), CLASSES)[0], logits[4], atol=1e-4, rtol=1e-4)
+
+
+def of_xclip(adapter):
+    videos = torch.randn(6, adapter.facts.num_frames, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    size = adapter.transform(torch.zeros(1, 40, 40, 3, dtype=torch.uint8).numpy()).shape[-2:]
+    features = adapter.encode_video(
+        torch.nn.functional.interpolate(videos.flatten(0, 1), size).unflatten(0, videos.shape[:2])
+    )
+    return dataclasses.replace(view(), features=features)
+
+
+def test_numbers_are_for_training_only():
+    data = view()
+    predictor, plain = fitted(numeric=True), fitted()
+    logits = predictor(data.features, CLASSES)
+    for parameter in predictor.learnt.memory.parameters():
+        parameter.data.fill_(7.0)
+    assert torch.equal(predictor(data.features, CLASSES), logits)
+    assert not torch.allclose(logits, plain(data.features, CLASSES), atol=1e-3)
+    without = dataclasses.replace(data, numeric={"frames_dropped": torch.zeros(6)})
+    with pytest.raises(NotApplicable, match="columns are frames_dropped"):
+        fitted(train=without, numeric=True)
+    missing = dataclasses.replace(data, numeric={"speed_head": torch.full((6,), torch.nan)})
+    assert torch.equal(fitted(train=missing, numeric=True)(data.features, CLASSES), plain(data.features, CLASSES))
+
+
+# --- the loss ----------------------------------------------------------------------------------------------------------
+
+
+def first_loss(**config):
+    """Of all rows, before anything moved."""
+    predictor = fitted(**{**START, **config})
+    return float(knowledge_prompt._loss(predictor, view(), CLASSES)(torch.arange(6))), predictor
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    data = view()
+    cross, predictor = first_loss()
+    logits = predictor(data.features, CLASSES)
+    each = torch.nn.functional.cross_entropy(logits, data.labels, reduction="none")
+    p = logits.softmax(1)[torch.arange(6), data.labels]
+    focal = 0.2 * (data.labels - logits.argmax(1)).abs() / 2 + 0.25 * (1 - p) ** 2
+    assert cross == pytest.approx(float(each.mean()), rel=1e-5)
+    found, _ = first_loss(cross_entropy_weight=0.5, focal_ordinal_weight=3.0)
+    assert found == pytest.approx(float((0.5 * each + 3 * focal * each).mean()), rel=1e-5)
+    statements = predictor.statements(CLASSES)
+    text, frozen = predictor.text_features(statements), LayeredFake().encode_text(statements.texts)
+    apart = 1 - torch.nn.functional.cosine_similarity(text, frozen).mean()
+    assert first_loss(consistency_weight=2.0)[0] == pytest.approx(cross + 2 * float(apart), rel=1e-5)
+    target = torch.full((6, 3), 0.1).scatter(1, data.labels[:, None], 0.8)
+    smooth = -(target * logits.log_softmax(1)).sum(1).mean()
+    assert first_loss(label_smoothing=0.3)[0] == pytest.approx(float(smooth), rel=1e-5)
+    one, ten = (first_loss(numeric=True, memory_weight=weight)[0] for weight in (1.0, 10.0))
+    assert ten - cross == pytest.approx(10 * (one - cross), rel=1e-3) and one > cross
+
+
+def test_balanced_classes_count_alike():
+    data = view([0, 0, 0, 0, 1, 2])
+    config = {**START, "class_balancing": True}
+    predictor = fitted(train=data, **config)
+    each = torch.nn.functional.cross_entropy(predictor(data.features, CLASSES), data.labels, reduction="none")
+    expected = sum(float(each[data.labels == c].mean()) for c in range(3)) / 3
+    assert float(knowledge_prompt._loss(predictor, data, CLASSES)(torch.arange(6))) == pytest.approx(expected, rel=1e-5)
+
+
+# --- the defects of the released code ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("released", [True, "continuous"])
+def test_the_released_continuous_channel_never_lives(released):
+    dead, alive = (fitted(continuous=True, as_released=which) for which in (released, False))
+    assert all(not value.any() for name, value in numbers(dead).items() if "projector" in name)
+    assert all(value.any() for name, value in numbers(alive).items() if "projector" in name)
+    data, none = view(), {} if released is not True else {"as_released": "pooling"}
+    torch.testing.assert_close(
+        dead(data.features, CLASSES), fitted(**none)(data.features, CLASSES), atol=1e-3, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("released", [True, "pooling"])
+@pytest.mark.parametrize("adapter", [FakeAdapter(), LayeredFake()], ids=["plain", "layered"])
+def test_the_released_pooling_never_sees_the_class_name(released, adapter):
+    renamed = dataclasses.replace(CLASSES, names=("a b", "c", "d"))  # as many tokens, so that nothing else moves
+    for which in (released, False):
+        predictor = fitted(adapter, as_released=which)
+        one, other = (predictor.text_features(predictor.statements(c)) for c in (CLASSES, renamed))
+        assert torch.allclose(one, other, atol=1e-5) == (which is not False)
+    tokens = adapter.tokenize(["one two three four five six"], 4)
+    early = knowledge_prompt.early_pooled(adapter).tokenize(["one two three four five six"], 4)
+    assert early.pool.tolist() == [tokens.pool.item() - 4] and torch.equal(early.ids, tokens.ids)
+
+
+def test_the_released_antonyms_leave_nothing_of_the_numbers():
+    data, config = view(), {"numeric": True, "memory_weight": 5.0}
+    turned = dataclasses.replace(data, numeric={"speed_head": data.numeric["speed_head"].flip(0)})
+    for which in (True, "antonym", False):
+        one, other = (fitted(train=t, as_released=which, **config)(data.features, CLASSES) for t in (data, turned))
+        assert torch.allclose(one, other, atol=1e-6) == (which is not False)
+
+
+def test_a_tower_that_is_not_causal_has_no_end_of_text_to_miss():
+    siglip = plugins.find("adapters", "tiny-siglip").load("tiny-siglip", "cpu")
+    with pytest.raises(NotApplicable, match="no end-of-text to miss"):
+        fitted(siglip, as_released=True)
+
+
+# --- settings ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"num_context_tokens": 0}, "nothing to learn"),
+        ({"aggregation": "sum"}, "aggregation is one of logits, features, max, attention, transport, not 'sum'"),
+        ({"as_released": 1}, "as_released is one of False, True"),
+        ({"memory_weight": -1.0}, "memory_weight is -1.0"),
+        ({"cross_entropy_weight": 0.0}, "nothing would be learnt"),
+        ({"label_smoothing": 1.0}, "less than 1"),
+        ({"temporal_pooling": "transformer", "transformer_layers": 3}, "it is 1 or 2"),
+        ({"aggregation": "transport", "temporal_pooling": "attention"}, "transport weighs the frames itself"),
+        ({"phrase": "someone"}, "phrase does nothing unless context_init is phrase"),
+        ({"antonyms": ("a: b | c",)}, "antonyms does nothing unless numeric is True"),
+        ({"as_released": "continuous"}, "set continuous=True"),
+        ({"as_released": "antonym"}, "set numeric=True"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(config, said):
+    with pytest.raises(BenchError, match=said):
+        fitted(**config)
+
+
+def test_a_row_s_name_tells_what_differs():
+    plain = knowledge_prompt.Config()
+    assert knowledge_prompt.describe(plain) == "knowledge prompt, 8 tokens"
+    changed = {"aggregation": "max", "context_place": "middle", "numeric": True, "as_released": "pooling"}
+    expected = "knowledge prompt, 8 tokens, context middle, max of statements, numerical channel, pooling as released"
+    assert knowledge_prompt.describe(knowledge_prompt.Config(**changed)) == expected
+    assert set(WORDS) | set(OWNERS) <= set(fields())
