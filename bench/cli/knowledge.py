@@ -6,6 +6,6 @@ import typer
 
 from bench.cli import _knowledge_collect, _knowledge_review
 
-app = typer.Typer(no_args_is_help=True, help="Collect, refine and review knowledge banks.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Collect and review knowledge banks.", rich_markup_mode=None)
 app.command("collect")(_knowledge_collect.collect)
 app.command("review")(_knowledge_review.review)
