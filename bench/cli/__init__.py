@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from bench._inside import check_packages
-from bench.cli import backbones, look, power, records, run
+from bench.cli import backbones, knowledge, look, power, records, run
 from bench.cli._common import err
 from bench.contracts import BenchError
 
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(knowledge.app, name="knowledge")
 
 
 def main() -> None:
