@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,13 +14,6 @@ MISSING = "—"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 METRICS = ("top5", "mean_class_accuracy", "macro_f1", "nll", "ece")
 _PER_RUN = ("num_test", "num_groups", "num_failed", "num_classes", "tuning_trials", "selection", "trainable")
-
-
-def plain(text: str) -> str:
-    """One printable line: runs of white space and control characters become one space."""
-    return " ".join(
-        "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text).split()
-    )
 
 
 def points(share: float, signed: bool = False) -> str:

@@ -8,7 +8,8 @@ import textwrap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from results._cells import MISSING, plain
+from bench._markdown import plain
+from results._cells import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import jinja2
 import pandas as pd
 
+from bench._markdown import escape_markdown, plain
 from bench.contracts import Artifact, digest
-from results._cells import plain
 from results._latex import latex
 
 if TYPE_CHECKING:
@@ -81,12 +81,6 @@ def slug(name: str) -> str:
 
 
 # --- Markdown --------------------------------------------------------------------------------------------------
-
-
-def escape_markdown(text: str) -> str:
-    """Shown as written by CommonMark and GitHub, inside a table's cell too."""
-    text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", plain(text))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def markdown(table: Table) -> str:
