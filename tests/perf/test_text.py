@@ -93,18 +93,19 @@ def test_the_fast_text_path_over_the_plain_forward(case, device, capsys):
 
 
 MEMORY = """
-import json, resource, sys
+import json, sys
 sys.path[:0] = ["tests"]
 import torch
 from perf.test_text import CASES
 from perf.test_ratios import vit_b_16
+from bench.cost import Meter
 from bench.prompting import encode, prepare
 adapter, (texts, num, own, _) = vit_b_16(), CASES[sys.argv[1]]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-prompts = prepare(adapter, texts, num, own)
-context = torch.zeros(*(() if own is None else (max(own) + 1,)), num, 512, requires_grad=True)
-encode(adapter, prompts, context).sum().backward()
-print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, len(prompts.chunks)]))
+with Meter(torch.device("cpu")) as meter:
+    prompts = prepare(adapter, texts, num, own)
+    context = torch.zeros(*(() if own is None else (max(own) + 1,)), num, 512, requires_grad=True)
+    encode(adapter, prompts, context).sum().backward()
+print(json.dumps([meter.start_mb, meter.peak_mb, len(prompts.chunks)]))
 """
 
 
@@ -114,5 +115,5 @@ def test_the_memory_of_the_fast_text_path(case, capsys):
     before, peak, chunks = json.loads(done.stdout)
     say(
         capsys,
-        f"memory, {case}, cpu: peak {peak / 2**20:.2f} GiB, of which {before / 2**20:.2f} were there before; {chunks} chunks",
+        f"memory, {case}, cpu: peak {peak / 1000:.2f} GB, of which {before / 1000:.2f} were there before; {chunks} chunks",
     )
