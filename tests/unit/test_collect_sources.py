@@ -48,6 +48,7 @@ def raw(knowledge):
         "One leg is high. Two arms are low.",
         '1. "One leg is high."\n2. “Two arms are low.”',
         "<think>\n1. hmm, what is this\n</think>\na) One leg is high.\nb) Two arms are low.",
+        'Perhaps ["a leg"]?\n1. hmm\n</think>\n["One leg is high.", "Two arms are low."]',
     ],
 )
 def test_answers_in_many_shapes(answer):
@@ -144,6 +145,32 @@ def test_classes_that_are_numbers(tmp_path):
         (tmp_path / "labels").write_text(text)
         with pytest.raises(BenchError, match=told):
             files.gather(CLASSES, given, "", labels=str(tmp_path / "labels"))
+
+
+def test_the_labels_of_another_list_are_refused(tmp_path):
+    """Every number would be some class's, and no statement its own."""
+    (tmp_path / "spatio.json").write_text('{"0": ["Bent knees in the air."], "1": ["An open hand up high."]}')
+    (tmp_path / "labels").write_text("sit down\njump up\nwave hands\n")
+    with pytest.raises(BenchError, match="has 2 classes, and --labels names 3"):
+        files.gather(CLASSES, [str(tmp_path / "spatio.json")], "", labels=str(tmp_path / "labels"))
+
+
+def test_a_kind_that_is_given_is_that_of_short_texts_too(tmp_path):
+    (tmp_path / "a.json").write_text('{"jump up": ["bent knees", "air below the feet and floor"]}')
+    kinds = [
+        [s.kind for s in files.gather(CLASSES, [str(tmp_path / "a.json")], "", kind).statements["jump up"]]
+        for kind in (None, "object")
+    ]
+    assert kinds == [["keyword", "appearance"], ["object", "object"]]
+
+
+def test_numbers_of_a_part_of_kinetics_are_not_taken_for_the_whole(shared_data):
+    path = shared_data / "descriptions" / "ost" / "k600" / "temporal_descriptors" / "4_descriptors.json"
+    labels = shared_data / "splits" / "vifi_clip" / "labels" / "kinetics_600_labels.csv"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    with pytest.raises(BenchError, match="has 217 classes, and --labels names 600"):
+        files.gather(("abseiling",), [str(path)], "", labels=str(labels))
 
 
 REAL = {
@@ -318,6 +345,20 @@ def test_a_chat_template_is_used(gpt, tmp_path, monkeypatch):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
     chat, plain = Local(str(tmp_path / "chat"), max_tokens=8), Local(str(gpt), max_tokens=8)
     assert chat.ask("jump", 0, "").text == plain.ask("left jump right", 0, "").text != plain.ask("jump", 0, "").text
+
+
+@pytest.mark.parametrize("fault", ["template", "weights"])
+def test_a_local_model_that_fails_on_a_question_is_named(fault, gpt, monkeypatch):
+    monkeypatch.setenv("BENCH_DEVICE", "cpu")
+    from bench.knowledge.sources.local import Local
+
+    model = Local(str(gpt), max_tokens=8, temperature=1.0)
+    if fault == "template":
+        model._tokenizer.chat_template = "{{ raise_exception('Conversation roles must alternate') }}"
+    else:
+        next(model._model.parameters()).data.fill_(float("nan"))
+    with pytest.raises(BenchError, match="the class 'a'.*the model cannot answer"):
+        model.ask("The arm", 0, "the class 'a'")
 
 
 @pytest.mark.parametrize("fault", ["no config", "no weights", "pickle", "code", "damaged", "lacking", "no tokenizer"])
