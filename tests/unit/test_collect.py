@@ -489,11 +489,29 @@ def test_a_model_that_gives_itself_a_hostile_name(collect, knowledge, server):
     assert code == 0 and by.isprintable() and "calls itself a]0;bccc" in by and len(by) < 300
 
 
-def test_what_is_sent(collect, server):
+def test_openai_itself_is_asked_in_its_own_words(server):
+    asked = endpoint.Endpoint(server.url, "m", max_tokens=77)
+    asked.url = "https://api.openai.com/v1"
+    asked.ask('"a", one class', 0, "the class 'a'")
+    asked.close()
+    assert server.bodies[0]["max_completion_tokens"] == 77 and "max_tokens" not in server.bodies[0]
+
+
+def test_an_answer_in_parts(collect, server):
+    server.say = lambda prompt, number: (
+        200,
+        completion([{"type": "text", "text": t} for t in (GOOD[:9], GOOD[9:])]),
+        {},
+    )
+    code, out, _ = collect("--kinds", "motion")
+    assert code == 0 and "12 statements" in out
+
+
+def test_what_is_sent(collect, server, knowledge):
     collect("--kinds", "motion", "--temperature", "0.7", "--seed", "5", "--samples", "2", "--max-tokens", "77")
     body = server.bodies[0]
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("m", 0.7, 77)
-    assert sorted(b["seed"] for b in server.bodies) == [5, 5, 5, 6, 6, 6]
+    assert sorted(b["seed"] for b in server.bodies) == [5, 5, 5, 6, 6, 6] and len(raw(knowledge)) == 6
     collect("--kinds", "motion", "--temperature", "0.8", "--seed", "5", "--samples", "2", "--max-tokens", "77")
     assert len(server.asked) == 12  # other settings are another question
 
@@ -539,6 +557,27 @@ def test_what_a_bank_holds_is_never_changed(collect, knowledge, server, tmp_path
     path.write_text(text.replace('"dataset": "three"', '"dataset": "four"'))
     code, _, err = collect("--kinds", "motion")
     assert code == 2 and "a bank of 'four'" in err
+
+
+def test_a_text_that_was_edited_does_not_come_back(collect, knowledge, server):
+    collect("--kinds", "motion")
+    path = knowledge / "three.json"
+    left = '"The left arm moves slowly in front of the body."'
+    path.write_text(
+        path.read_text().replace(left, '"One arm moves."').replace('"proposed"', f'"edited", "was": {left}', 1)
+    )
+    _, out, _ = collect("--kinds", "motion")
+    assert "2 of them new" in out and sum(s.text in left for s in banks.load(str(path)).classes["jump up"]) == 0
+
+
+def test_the_same_words_in_other_letters_are_said_before(collect, server):
+    server.say = lambda prompt, number: (
+        200,
+        completion("- Both FEET leave the floor.\n- both feet leave the floor."),
+        {},
+    )
+    _, out, _ = collect("--kinds", "motion")
+    assert "3 statements" in out and "3 said before" in out
 
 
 def test_what_was_reviewed_while_the_model_was_asked_is_not_lost(collect, knowledge, server):
