@@ -591,7 +591,7 @@ def test_what_was_reviewed_while_the_model_was_asked_is_not_lost(collect, knowle
         return 200, completion(GOOD.replace("arm", "leg")), {}
 
     server.say = say
-    code, out, _ = collect("--kinds", "appearance", "--out", link)
+    code, out, _ = collect("--kinds", "appearance", "--parallel", "1", "--out", link)
     rows = banks.load(str(path)).classes["jump up"]
     assert code == 0 and "12 of them new" in out and link.is_symlink()
     assert [(s.status, s.reason) for s in rows] == [("rejected", "seen")] * 4 + [("proposed", "")] * 4
