@@ -87,7 +87,7 @@ def collect(
         path = to or home / "knowledge" / f"{name}.json"
         if path.suffix != ".json":
             raise BenchError(f"--out {path} does not end in .json, as a bank does")
-        there = into(path, name)
+        into(path, name)  # a fault in it is found before anything is asked
         if wordnet:
             from bench.knowledge.sources import wordnet as source
 
@@ -113,7 +113,7 @@ def collect(
                 )
             finally:
                 writer.close()
-    added = put(path, there, names, gathered)
+    added = put(path, name, names, gathered)
     num = sum(map(len, gathered.statements.values()))
     out.print(f"{path}: {num} statements for {len(gathered.statements)} of {len(names)} classes, {added} of them new")
     if _tell(gathered, names, home / "knowledge" / path.stem / "raw"):

@@ -14,11 +14,20 @@ FEWEST_WORDS, MOST_WORDS, MOST_KEYWORDS = 3, 40, 6
 
 _REFUSES = re.compile(
     r"^\W*(?:i['’]?m (?:very |really )?sorry|i am (?:very |really )?sorry|sorry\b|(?:i|we) (?:can(?:no|['’]?)t|can not|am unable|won['’]t|"
-    r"will not|am not able)|i['’]m (?:unable|not able)|as an ai\b|unfortunately,? i\b)",
+    r"will not|am not able|(?:must )?apologi[sz]e|do(?:n['’]t| not))|(?:my )?apologies\b|i['’]m (?:unable|not able)|"
+    r"as an? (?:ai|(?:large )?language model|assistant)\b|it(?:['’]s| is) (?:not possible|impossible) for me\b|unfortunately,? i\b)",
+    re.IGNORECASE,
+)
+# What a model says to whoever asked, around its sentences.
+_CHATS = re.compile(
+    r"^\W*(?:(?:sure|certainly|of course|okay|ok)\b[,.!:]|(?:please )?note that\b|feel free\b|i hope\b|let me know\b|"
+    r"(?:here|below) (?:are|is) .*\b(?:sentences?|statements?|descriptions?|list|keywords?)\b|"
+    r"if you (?:need|want|would like)\b|the user (?:wants|asks)\b)",
     re.IGNORECASE,
 )
 _MARK = re.compile(r"^\s*(?:[-*+•–—]|\(?\d{1,3}[.):]|\(?[a-zA-Z]\))\s+")
-_THOUGHT = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+# Of models that think aloud. Servers leave the first mark out where the chat template wrote it, and a cut answer has no last one.
+_THOUGHT = re.compile(r"\A.*</think(?:ing)?>|\A\s*<think(?:ing)?>.*\Z", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
 _QUOTES = "\"'“”‘’`*_, \t"
 
@@ -39,7 +48,9 @@ def sentences(answer: str, finish: str) -> list[object]:
         raise Nonsense(f"the answer has {len(answer)} characters; a list has at most {LONGEST}")
     text = _THOUGHT.sub("", answer).strip()
     if not text:
-        raise Nonsense("no answer" + (": cut off before its first word" if finish == "length" else ""))
+        raise Nonsense(
+            "no answer" + (": cut off before its first word; give more --max-tokens" if finish == "length" else "")
+        )
     found = _listed(text)
     if found is not None:
         if not found:
@@ -118,4 +129,6 @@ def fault(text: object, kind: str, model: bool = True) -> str:
         return f"more than {most} words"
     if len(spoken) >= 6 and len({w.casefold() for w in spoken}) < len(spoken) / 2:
         return "repeats itself"
+    if _CHATS.match(kept):
+        return "speaks to whoever asked"
     return "refuses to answer" if _REFUSES.match(kept) else ""

@@ -23,6 +23,9 @@ STATUSES = ("proposed", "accepted", "edited", "rejected")
 USED = ("accepted", "edited")  # what a person or the refinement let through
 MAX_CHARACTERS = 500  # far over any text tower; longer ones are pasted by mistake
 _HEAD = ("schema", "dataset", "about", "origins", "classes")
+_TURNS = frozenset(
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)  # turn the direction of what is shown after them
 _FIELDS = ("text", "kind", "origin", "status", "scores", "reason", "was")
 
 
@@ -138,6 +141,9 @@ def parsed(text: str, where: str) -> Bank:
         )
     if odd := set(raw) - set(_HEAD):  # saving would lose it
         raise BenchError(f"{where}: unknown {', '.join(sorted(odd))}; a bank has {', '.join(_HEAD)}")
+    for name in ("dataset", "about"):
+        if not isinstance(raw.get(name, ""), str):
+            raise BenchError(f"{where}: {name} is no text")
     origins = _origins(raw.get("origins"), where)
     for c, rows in raw["classes"].items():
         clean(c, f"{where}, class {c!r}, its name")
@@ -147,7 +153,7 @@ def parsed(text: str, where: str) -> Bank:
         c: tuple(_statement(f"{where}, class {c!r}, statement {i + 1}", s, origins) for i, s in enumerate(rows))
         for c, rows in raw["classes"].items()
     }
-    return Bank(str(raw.get("dataset", "")), str(raw.get("about", "")), origins, classes)
+    return Bank(raw.get("dataset", ""), raw.get("about", ""), origins, classes)
 
 
 def clean(text: object, where: str, most: int = MAX_CHARACTERS) -> str:
@@ -157,7 +163,7 @@ def clean(text: object, where: str, most: int = MAX_CHARACTERS) -> str:
     text = text.strip()
     if not text or len(text) > most:
         raise BenchError(f"{where}: the text has {len(text)} characters; it needs 1 to {most}")
-    if any(unicodedata.category(ch) in ("Cc", "Cs") for ch in text):
+    if any(unicodedata.category(ch) in ("Cc", "Cs", "Zl", "Zp") or ch in _TURNS for ch in text):
         raise BenchError(f"{where}: the text holds a control character")
     if markup := re.search(r"<[a-zA-Z/!][^>]*>", text):
         raise BenchError(f"{where}: the text holds HTML ({markup[0][:40]}); write the sentence alone")

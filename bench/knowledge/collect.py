@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.contracts import BenchError
+from bench.knowledge._decisions import locked
 from bench.knowledge.answers import Nonsense, fault, sentences
 from bench.knowledge.asking import Model, Progress, Question, Raw, ask_all
 from bench.knowledge.bank import Bank, Origin, clean, load, save
@@ -48,10 +49,21 @@ def into(path: Path, dataset: str) -> Bank:
     return bank
 
 
-def put(path: Path, bank: Bank, classes: Sequence[str], gathered: Gathered) -> int:
-    """Write the bank with what was gathered, whole or not at all; how many statements are new."""
-    bank, added = merged(bank, classes, gathered)
-    save(bank, path)
+def put(path: Path, dataset: str, classes: Sequence[str], gathered: Gathered) -> int:
+    """Add what was gathered to what the bank holds by now, whole or not at all; how many statements are new.
+
+    Raises:
+        BenchError: the bank was damaged meanwhile, or cannot be written.
+    """
+    path = path.resolve()  # a link stays a link
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"{path} cannot be written ({error.strerror})") from error
+    # A collection takes hours: what somebody reviewed in the meantime is read now, and nobody gets in between.
+    with locked(path):
+        bank, added = merged(into(path, dataset), classes, gathered)
+        save(bank, path)
     return added
 
 

@@ -73,6 +73,10 @@ def wrong(rows: Rows, value: str, seed: int) -> Rows:
     for i, texts in enumerate(rows):
         others = [s for j, theirs in enumerate(rows) if j != i for s in theirs]
         num = round(share * len(texts))
+        if texts and not num:
+            raise BenchError(
+                f"the control wrong:{value} makes none of {len(texts)} statements wrong; take a larger value, or more statements a class"
+            )
         places = set(rng.choice(len(texts), num, replace=False).tolist())
         taken = iter(rng.choice(len(others), num, replace=num > len(others)).tolist())
         made.append(tuple(others[next(taken)] if n in places else s for n, s in enumerate(texts)))

@@ -1,6 +1,9 @@
 """Collecting statements: from a fake OpenAI-compatible server on loopback into a bank."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,9 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from commands import bench
 
-from bench.knowledge import asking
+from bench.knowledge import _decisions, asking
 from bench.knowledge import bank as banks
 from bench.knowledge.answers import LONGEST
+from bench.knowledge.collect import put
+from bench.knowledge.gathering import Gathered
 from bench.knowledge.sources import endpoint
 
 KEY = "sk-thatNobodyMaySee-0123456789"
@@ -212,6 +217,10 @@ NONSENSE = {
     "the the the the the the the the the the": "repeats itself",
     '["I cannot describe this.", "<b>Bold</b> arms are here."]': "HTML, refuses to answer",
     "word " * 60: "more than 40 words",
+    "<think>\nOkay, the user wants four sentences.\nThe knees bend first, I think.\nThen the": "no answer",
+    "I apologize, but I am not able to describe this.": "refuses to answer",
+    "As a large language model I do not have eyes to see.": "refuses to answer",
+    "Sure, here are your four sentences about it.": "speaks to whoever asked",
     "A person walks. " * 5000: f"the answer has 80000 characters; a list has at most {LONGEST}",
 }
 
@@ -376,6 +385,80 @@ def test_the_key_is_sent_and_appears_nowhere(name, collect, tmp_path, server, mo
     assert KEY not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("bench"))
 
 
+CUT = {  # where what is shown ends in the middle of the key
+    "body": (200, b"x" * 70 + KEY.encode(), {}),
+    "message": (400, {"error": {"message": "x" * 190 + KEY}}, {}),
+    "wait": (429, {}, {"retry-after": "x" * 30 + KEY, "retry-after-ms": "1"}),
+    "name": (200, {**completion(GOOD), "model": "m" * 90 + KEY}, {}),
+    "finish": (200, completion(GOOD, finish_reason=KEY), {}),
+}
+
+
+@pytest.mark.parametrize("where", CUT)
+def test_not_even_a_part_of_the_key_appears(where, collect, tmp_path, server, monkeypatch):
+    monkeypatch.setenv("BENCH_LLM_KEY", KEY)
+    server.say = lambda prompt, number: CUT[where]
+    _, out, err = collect("--kinds", "motion", "--retries", "0")
+    seen = [out + err, *(p.read_text() for p in tmp_path.rglob("*") if p.is_file())]
+    assert len(seen) > 1 and not any(KEY[:8] in text for text in seen) and any("<key>"[:4] in text for text in seen)
+
+
+def test_an_address_that_holds_the_key_in_its_path(collect, tmp_path, server, monkeypatch):
+    monkeypatch.setenv("BENCH_LLM_KEY", KEY)
+    code, out, err = collect(source=("--endpoint", f"{server.url}/{KEY}", "--model", "m"))
+    assert code == 2 and "--endpoint holds the key" in err and KEY not in out + err and not server.asked
+
+
+def test_a_proxy_that_the_client_does_not_know(collect, server, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "socks9://user:secret@127.0.0.1:9")
+    code, out, err = collect()
+    assert code == 2 and "HTTP_PROXY" in err and server.url in err and "secret" not in out + err
+
+
+def test_a_response_that_never_ends(collect, server, monkeypatch):
+    """Each byte comes in time, the whole does not."""
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(endpoint.time, "monotonic", lambda: next(ticks))
+    server.say = lambda prompt, number: (200, completion("x" * 500_000), {})
+    code, _, err = collect("--parallel", "1", "--timeout", "1")
+    assert code == 2 and "did not end within 1 s" in err and "'jump up'" in err
+
+
+@pytest.mark.parametrize("died", ["before its answer was kept", "while its answer was written"])
+def test_a_collection_that_is_killed_goes_on(died, server, tmp_path, knowledge):
+    """kill -9 between two answers."""
+    (tmp_path / "three.txt").write_text("\n".join(CLASSES) + "\n")
+    command = [sys.executable, "-m", "bench", "knowledge", "collect", "--classes", str(tmp_path / "three.txt")]
+    command += ["--endpoint", server.url, "--model", "m", "--parallel", "1", "--kinds", "motion"]
+    env = {**os.environ, "BENCH_HOME": str(tmp_path / "bench_home")}
+    third = threading.Event()
+
+    def say(prompt, number):
+        if number == 3:
+            third.set()
+            server.free.wait(60)
+        return 200, completion(GOOD), {}
+
+    server.say = say
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert third.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    kept = raw(knowledge)
+    assert len(kept) == 2 and not (knowledge / "three.json").exists()
+    if died == "while its answer was written":
+        (kept[0].parent / f".sit-down-motion.{process.pid}-0.tmp").write_text('{"class"')
+    server.say = lambda prompt, number: (200, completion(GOOD), {})
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and len(server.asked) == 4 and named(server.asked[-1]) == "sit_down", done.stderr
+    assert {c: len(rows) for c, rows in banks.load(str(knowledge / "three.json")).classes.items()} == dict.fromkeys(
+        CLASSES, 4
+    )
+
+
 def test_the_own_key_is_sent_before_openais(collect, server, monkeypatch):
     monkeypatch.setenv("BENCH_LLM_KEY", KEY)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-another-key-for-elsewhere")
@@ -406,11 +489,29 @@ def test_a_model_that_gives_itself_a_hostile_name(collect, knowledge, server):
     assert code == 0 and by.isprintable() and "calls itself a]0;bccc" in by and len(by) < 300
 
 
-def test_what_is_sent(collect, server):
+def test_openai_itself_is_asked_in_its_own_words(server):
+    asked = endpoint.Endpoint(server.url, "m", max_tokens=77)
+    asked.url = "https://api.openai.com/v1"
+    asked.ask('"a", one class', 0, "the class 'a'")
+    asked.close()
+    assert server.bodies[0]["max_completion_tokens"] == 77 and "max_tokens" not in server.bodies[0]
+
+
+def test_an_answer_in_parts(collect, server):
+    server.say = lambda prompt, number: (
+        200,
+        completion([{"type": "text", "text": t} for t in (GOOD[:9], GOOD[9:])]),
+        {},
+    )
+    code, out, _ = collect("--kinds", "motion")
+    assert code == 0 and "12 statements" in out
+
+
+def test_what_is_sent(collect, server, knowledge):
     collect("--kinds", "motion", "--temperature", "0.7", "--seed", "5", "--samples", "2", "--max-tokens", "77")
     body = server.bodies[0]
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("m", 0.7, 77)
-    assert sorted(b["seed"] for b in server.bodies) == [5, 5, 5, 6, 6, 6]
+    assert sorted(b["seed"] for b in server.bodies) == [5, 5, 5, 6, 6, 6] and len(raw(knowledge)) == 6
     collect("--kinds", "motion", "--temperature", "0.8", "--seed", "5", "--samples", "2", "--max-tokens", "77")
     assert len(server.asked) == 12  # other settings are another question
 
@@ -456,6 +557,69 @@ def test_what_a_bank_holds_is_never_changed(collect, knowledge, server, tmp_path
     path.write_text(text.replace('"dataset": "three"', '"dataset": "four"'))
     code, _, err = collect("--kinds", "motion")
     assert code == 2 and "a bank of 'four'" in err
+
+
+def test_a_text_that_was_edited_does_not_come_back(collect, knowledge, server):
+    collect("--kinds", "motion")
+    path = knowledge / "three.json"
+    left = '"The left arm moves slowly in front of the body."'
+    path.write_text(
+        path.read_text().replace(left, '"One arm moves."').replace('"proposed"', f'"edited", "was": {left}', 1)
+    )
+    _, out, _ = collect("--kinds", "motion")
+    assert "2 of them new" in out and sum(s.text in left for s in banks.load(str(path)).classes["jump up"]) == 0
+
+
+def test_the_same_words_in_other_letters_are_said_before(collect, server):
+    server.say = lambda prompt, number: (
+        200,
+        completion("- Both FEET leave the floor.\n- both feet leave the floor."),
+        {},
+    )
+    _, out, _ = collect("--kinds", "motion")
+    assert "3 statements" in out and "3 said before" in out
+
+
+def test_what_was_reviewed_while_the_model_was_asked_is_not_lost(collect, knowledge, server):
+    collect("--kinds", "motion")
+    path = knowledge / "three.json"
+    link = path.with_name("link.json")
+    link.symlink_to(path)
+
+    def say(prompt, number):
+        path.write_text(path.read_text().replace('"proposed"', '"rejected", "reason": "seen"'))
+        return 200, completion(GOOD.replace("arm", "leg")), {}
+
+    server.say = say
+    code, out, _ = collect("--kinds", "appearance", "--parallel", "1", "--out", link)
+    rows = banks.load(str(path)).classes["jump up"]
+    assert code == 0 and "12 of them new" in out and link.is_symlink()
+    assert [(s.status, s.reason) for s in rows] == [("rejected", "seen")] * 4 + [("proposed", "")] * 4
+    assert not list(knowledge.glob(".*"))
+
+
+def test_a_collection_waits_for_a_decision_that_is_being_saved(tmp_path):
+    path, said = tmp_path / "mine.json", []
+    with _decisions.locked(path):
+        other = threading.Thread(target=lambda: said.append(put(path, "mine", ("a",), Gathered())))
+        other.start()
+        other.join(0.3)
+        assert not said and not path.exists()
+    other.join(60)
+    assert said == [0] and banks.load(str(path)).classes == {"a": ()}
+
+
+def test_a_bank_that_was_spoilt_while_the_model_was_asked_is_left_alone(collect, knowledge, server):
+    path = knowledge / "three.json"
+
+    def say(prompt, number):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{")
+        return 200, completion(GOOD), {}
+
+    server.say = say
+    code, _, err = collect("--kinds", "motion")
+    assert code == 2 and str(path) in err and path.read_text() == "{" and len(raw(knowledge)) == 3
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def raw(knowledge):
         "One leg is high. Two arms are low.",
         '1. "One leg is high."\n2. “Two arms are low.”',
         "<think>\n1. hmm, what is this\n</think>\na) One leg is high.\nb) Two arms are low.",
+        'Perhaps ["a leg"]?\n1. hmm\n</think>\n["One leg is high.", "Two arms are low."]',
     ],
 )
 def test_answers_in_many_shapes(answer):
@@ -72,6 +73,7 @@ def test_class_names_by_their_letters():
     find = files._finder(("sit up", "situp", "BenchPress"))
     assert find("sit up") == "sit up" and find("Sit_Up") is None and find("bench press") == "BenchPress"
     assert prompts.others("sit up", ("a b", "sit up", "sit down")) == "sit down, a b"
+    assert len(prompts.others("sit up", [f"c{i}" for i in range(400)]).split(", ")) == prompts.MOST_OTHERS == 30
 
 
 # --- files -----------------------------------------------------------------------------------------------------
@@ -132,6 +134,13 @@ def test_files_that_are_none(name, content, told, tmp_path, collect, knowledge):
     assert code == 2 and told in err and str(tmp_path / name) in err and not (knowledge / "three.json").exists()
 
 
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST", 5)
+    (tmp_path / "a.txt").write_text("jump up: leap")
+    with pytest.raises(BenchError, match="a.txt has more than"):
+        files.gather(CLASSES, [str(tmp_path / "a.txt")], "")
+
+
 def test_classes_that_are_numbers(tmp_path):
     (tmp_path / "temporal.json").write_text('{"0": ["Bend both knees first."], "1": ["Lift one open hand."]}')
     given = [str(tmp_path / "temporal.json")]
@@ -144,6 +153,32 @@ def test_classes_that_are_numbers(tmp_path):
         (tmp_path / "labels").write_text(text)
         with pytest.raises(BenchError, match=told):
             files.gather(CLASSES, given, "", labels=str(tmp_path / "labels"))
+
+
+def test_the_labels_of_another_list_are_refused(tmp_path):
+    """Every number would be some class's, and no statement its own."""
+    (tmp_path / "spatio.json").write_text('{"0": ["Bent knees in the air."], "1": ["An open hand up high."]}')
+    (tmp_path / "labels").write_text("sit down\njump up\nwave hands\n")
+    with pytest.raises(BenchError, match="has 2 classes, and --labels names 3"):
+        files.gather(CLASSES, [str(tmp_path / "spatio.json")], "", labels=str(tmp_path / "labels"))
+
+
+def test_a_kind_that_is_given_is_that_of_short_texts_too(tmp_path):
+    (tmp_path / "a.json").write_text('{"jump up": ["bent knees", "air below the feet and floor"]}')
+    kinds = [
+        [s.kind for s in files.gather(CLASSES, [str(tmp_path / "a.json")], "", kind).statements["jump up"]]
+        for kind in (None, "object")
+    ]
+    assert kinds == [["keyword", "appearance"], ["object", "object"]]
+
+
+def test_numbers_of_a_part_of_kinetics_are_not_taken_for_the_whole(shared_data):
+    path = shared_data / "descriptions" / "ost" / "k600" / "temporal_descriptors" / "4_descriptors.json"
+    labels = shared_data / "splits" / "vifi_clip" / "labels" / "kinetics_600_labels.csv"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    with pytest.raises(BenchError, match="has 217 classes, and --labels names 600"):
+        files.gather(("abseiling",), [str(path)], "", labels=str(labels))
 
 
 REAL = {
@@ -228,6 +263,8 @@ def test_wordnet_without_a_download(tmp_path, collect, knowledge):
         ("hands: the end of the arm", "body part"),
     ]
     assert bank.origins["WordNet"].by.startswith("WordNet 3.0 glosses")
+    two_verbs = wordnet.gather(("jump and wave",), str(folder), 1, "").statements["jump and wave"]
+    assert [s.text for s in two_verbs] == ["move forward by leaps and bounds"]
 
 
 def test_a_wordnet_that_is_none(tmp_path, collect):
@@ -320,7 +357,59 @@ def test_a_chat_template_is_used(gpt, tmp_path, monkeypatch):
     assert chat.ask("jump", 0, "").text == plain.ask("left jump right", 0, "").text != plain.ask("jump", 0, "").text
 
 
-@pytest.mark.parametrize("fault", ["no config", "no weights", "pickle", "code", "damaged", "lacking", "no tokenizer"])
+def test_a_chat_template_is_not_opened_twice(gpt, monkeypatch):
+    """A tokenizer that puts its first token in front of every text does not do so in front of the template's."""
+    monkeypatch.setenv("BENCH_DEVICE", "cpu")
+    import tokenizers
+
+    from bench.knowledge.sources.local import Local
+
+    model, seen = Local(str(gpt), max_tokens=8), []
+    first = tokenizers.processors.TemplateProcessing(single="<eos> $A", special_tokens=[("<eos>", 1)])
+    model._tokenizer.backend_tokenizer.post_processor = first
+    generate = model._model.generate
+    monkeypatch.setattr(model._model, "generate", lambda **k: seen.append(k["input_ids"][0].tolist()) or generate(**k))
+    model.ask("jump", 0, "")
+    model._tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    model.ask("jump", 0, "")
+    assert seen[0] == [1, *seen[1]] and len(seen[1]) == 1
+
+
+def test_other_weights_are_another_model_and_greedy_draws_from_nothing(gpt, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_DEVICE", "cpu")
+    import shutil
+
+    import safetensors.torch
+
+    from bench.knowledge.sources.local import Local
+
+    shutil.copytree(gpt, tmp_path / "tiny-gpt")
+    weights = tmp_path / "tiny-gpt" / "model.safetensors"
+    state = {name: value * 1.5 for name, value in safetensors.torch.load_file(weights).items()}
+    safetensors.torch.save_file(state, weights, {"format": "pt"})
+    one, two = Local(str(gpt)), Local(str(tmp_path / "tiny-gpt"))
+    assert one.name == two.name and one.settings != two.settings
+    one._model.generation_config.top_p = 0.5
+    assert one._generation(8).top_p is None and not one._generation(8).do_sample
+
+
+@pytest.mark.parametrize("fault", ["template", "weights"])
+def test_a_local_model_that_fails_on_a_question_is_named(fault, gpt, monkeypatch):
+    monkeypatch.setenv("BENCH_DEVICE", "cpu")
+    from bench.knowledge.sources.local import Local
+
+    model = Local(str(gpt), max_tokens=8, temperature=1.0)
+    if fault == "template":
+        model._tokenizer.chat_template = "{{ raise_exception('Conversation roles must alternate') }}"
+    else:
+        next(model._model.parameters()).data.fill_(float("nan"))
+    with pytest.raises(BenchError, match="the class 'a'.*the model cannot answer"):
+        model.ask("The arm", 0, "the class 'a'")
+
+
+@pytest.mark.parametrize(
+    "fault", ["no config", "no weights", "pickle", "code", "tokenizer code", "damaged", "lacking", "no tokenizer"]
+)
 def test_a_folder_that_is_no_model(fault, gpt, tmp_path, collect, monkeypatch):
     import shutil
 
@@ -341,6 +430,10 @@ def test_a_folder_that_is_no_model(fault, gpt, tmp_path, collect, monkeypatch):
             json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}})
         )
         (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    elif fault == "tokenizer code":
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": {"AutoTokenizer": ["evil.T", None]}}))
+        (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     elif fault == "damaged":
         weights.write_bytes(weights.read_bytes()[:-100])
     elif fault == "lacking":
@@ -352,3 +445,4 @@ def test_a_folder_that_is_no_model(fault, gpt, tmp_path, collect, monkeypatch):
     code, _, err = collect("--local", folder)
     assert code == 2 and f"--local {folder}" in err and not (tmp_path / "ran").exists()
     assert "no .safetensors file" in err or fault not in ("pickle", "no weights")
+    assert "code of its own" in err or fault not in ("code", "tokenizer code")

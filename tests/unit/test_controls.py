@@ -55,7 +55,34 @@ def test_random_words_keep_the_number_of_words_and_take_them_from_the_bank(seed)
         assert {word.strip(".") for t in of for word in t.split()} <= known
 
 
-@pytest.mark.parametrize(("control", "wrong"), [("wrong:2", 1), ("wrong:4", 2), ("wrong:6", 3), ("wrong:10", 5)])
+def test_random_words_are_bare():
+    rows = [(Statement("Up, DOWN; left: right.", "motion", "me", "accepted"),)] * len(NAMES)
+    for (text,), *_ in (texts("random_words", seed, rows) for seed in range(1, 5)):
+        assert text.endswith(".") and set(text[:-1].split()) <= {"up", "down", "left", "right"}
+
+
+def test_which_statements_are_wrong_is_drawn():
+    places = {
+        tuple(n for n in range(5) if made[n] != before[n])
+        for seed in range(1, 9)
+        for made, before in zip(texts("wrong:4", seed), PLAIN, strict=True)
+    }
+    assert len(places) >= 6
+
+
+def test_a_share_that_makes_nothing_wrong_is_an_error():
+    few = [of[:4] for of in ROWS]
+    with pytest.raises(BenchError, match="wrong:1 makes none of 4 statements wrong"):
+        texts("wrong:1", rows=few)
+    assert all(
+        sum(a != b.text for a, b in zip(made, of, strict=True)) == 1
+        for made, of in zip(texts("wrong:2", rows=few), few, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("control", "wrong"), [("wrong:2", 1), ("wrong:3", 2), ("wrong:4", 2), ("wrong:6", 3), ("wrong:10", 5)]
+)
 def test_so_many_of_ten_statements_are_another_classs(control, wrong):
     for name, of, before in zip(NAMES, texts(control, 2), PLAIN, strict=True):
         assert len(of) == 5 and sum(a != b for a, b in zip(of, before, strict=True)) == wrong

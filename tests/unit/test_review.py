@@ -16,7 +16,7 @@ from commands import bench
 from fakes import write_video
 
 from bench.contracts import BenchError
-from bench.knowledge import _decisions
+from bench.knowledge import _decisions, _pictures
 from bench.knowledge._decisions import Place
 from bench.knowledge._pictures import FRAMES, GAP, HEIGHT, VIDEOS
 from bench.knowledge.bank import load, parsed
@@ -490,6 +490,15 @@ def test_frames_are_from_training_videos_of_different_people_first(manifest, pat
     assert [r["path"][-5:] for r in samples["wave"].rows] == ["1.mp4", "3.mp4", "2.mp4"]
     assert samples["wave"].side == "training videos" and "every video" in samples["clap"].side
     assert len(samples["wave"].rows) == VIDEOS
+
+
+def test_a_video_that_any_split_tests_is_not_shown(tmp_path):
+    rows = [{"video_id": str(i), "path": f"{i}.mp4", "label": "wave", "group": str(i)} for i in range(3)]
+    for i in range(3):
+        write_video(tmp_path / f"{i}.mp4", 2)
+    roles = {"1": ["train", "test", "train"], "2": ["train", "train", "test"]}
+    (shown,) = _pictures.samples(build("mine", rows, ("wave",), tmp_path, splits=roles)).values()
+    assert [r["path"][-5:] for r in shown.rows] == ["0.mp4"] and shown.side == "training videos"
 
 
 def test_frames_come_as_pictures_by_class_and_number(manifest, path):

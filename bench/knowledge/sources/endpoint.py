@@ -40,9 +40,17 @@ class Endpoint:
         given = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
         self.settings: Mapping[str, Any] = {name: value for name, value in given.items() if value is not None}
         self._key = _key()
-        self._client = openai.OpenAI(
-            base_url=self.url, api_key=self._key or "none", timeout=timeout, max_retries=retries
-        )
+        if self._without_key(self.url) != self.url:
+            raise BenchError("--endpoint holds the key; leave it out of the address, which is written down")
+        try:
+            self._client = openai.OpenAI(
+                base_url=self.url, api_key=self._key or "none", timeout=timeout, max_retries=retries
+            )
+        except Exception as error:  # of the HTTP library; its message may hold a proxy's password
+            raise BenchError(
+                f"--endpoint {self.url}: the client cannot be made ({type(error).__name__}); look at the proxy that the environment "
+                "names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY; socks needs pip install socksio), or name the host in NO_PROXY"
+            ) from None
 
     def ask(self, prompt: str, sample: int, about: str) -> Answer:
         """One chat completion.
@@ -101,29 +109,27 @@ class Endpoint:
             if not isinstance(text, str | None):
                 raise TypeError("its content is no text")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            shown = body[:80].decode(errors="replace")
+            shown = self._without_key(body.decode(errors="replace"))[:80]  # the key first: half of it is a secret too
             raise self._error(
                 about,
                 f"the response is no JSON of a chat completion; it begins with {shown!r}. Does the address end in /v1?",
             ) from None
         finish = "refusal" if refusal and not text else str(choice.get("finish_reason") or "")
-        named = "".join(ch for ch in str(said.get("model") or self.name) if ch.isprintable())[:100]
-        return Answer(self._without_key(text or str(refusal or "")), finish, self._without_key(named), self.url)
+        named = self._without_key("".join(ch for ch in str(said.get("model") or self.name) if ch.isprintable()))[:100]
+        return Answer(self._without_key(text or str(refusal or "")), self._without_key(finish)[:40], named, self.url)
 
     def _status(self, error: Any) -> str:
         code, body = error.status_code, error.body
         words = body.get("message") if isinstance(body, dict) else None
         told = re.sub(r"\s+", " ", str(words or error.response.text)).strip()
-        told = (
-            f" (it says: {self._without_key(told)[:200]})" if told else ""
-        )  # the key first: half of it is a secret too
+        told = f" (it says: {self._without_key(told)[:200]})" if told else ""
         if code in (401, 403):
             return f"{code}, it refuses the key{told}; set {' or '.join(KEYS)} to one that it takes"
         if code == 404:
             return f"404, it knows no model {self.name!r}, or is no OpenAI-compatible address (which mostly ends in /v1){told}"
         if code == 429:
             later = error.response.headers.get("retry-after")
-            wait = f"; it asks to wait {later[:40]} s" if later else ""
+            wait = f"; it asks to wait {self._without_key(later)[:40]} s" if later else ""
             return f"429, too many requests{self._tried}{wait}{told}; go on later, or give --parallel 1"
         if code >= 500:
             return f"{code}, the server failed{self._tried}{told}"

@@ -25,9 +25,8 @@ from bench.knowledge.gathering import Gathered
 from bench.knowledge.prompts import words
 
 LARGEST = 64_000_000  # bytes
-Rows = Iterator[
-    tuple[str, object, str]
-]  # a class as the file calls it, one text, and why it is of no use ("" if it is)
+Row = tuple[str, object, str]  # a class as the file calls it, one text, and why it is of no use ("" if it is)
+Rows = Iterator[Row]
 
 
 def gather(
@@ -41,12 +40,12 @@ def gather(
     """The statements of these files for the classes; names match whatever their case, spaces, underscores and CamelCase.
 
     Args:
-        kind: of the statements; told from the file's name unless given. Texts of one or two words are keywords.
+        kind: of the statements; told from the file's name unless given, where texts of one or two words are keywords.
         by: who wrote them, for the bank.
         labels: a file that names, in their order, the classes of files whose classes are numbers.
 
     Raises:
-        BenchError: a file that cannot be read or has no layout of these, or numbers for classes and no labels.
+        BenchError: a file that cannot be read or has no layout of these, or numbers for classes and no labels, or another number of them.
     """
     gathered, numbered = Gathered(), _labels(labels) if labels else ()
     find = _finder(classes)
@@ -58,7 +57,10 @@ def gather(
             gathered.notes.append(f"{path.name}: taken for statements of the kind {chosen}; --kinds says otherwise")
         origin = Origin(f"{by or 'the file'} {path.name}, sha256 {stamp}, read on {date}".strip())
         unmatched: dict[str, None] = {}
-        for name, one, useless in _rows(path, text):
+        rows = _rows(path, text)
+        if numbered:
+            _as_many({name for name, *_ in rows}, numbered, path)
+        for name, one, useless in rows:
             if numbered:
                 name = _numbered(name, numbered, path)
             elif name.isdigit():
@@ -72,7 +74,7 @@ def gather(
             if useless:
                 gathered.refused[useless] += 1
                 continue
-            short = isinstance(one, str) and len(one.split()) <= 2
+            short = not kind and isinstance(one, str) and len(one.split()) <= 2
             gathered.take(found, "keyword" if short else chosen, one, f"{path.stem} {chosen}", origin)
         gathered.unmatched += [f"{path.name}: {_near(name, classes)}" for name in unmatched]
     return gathered
@@ -91,7 +93,7 @@ def _read(path: Path) -> tuple[str, str]:
         raise BenchError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _rows(path: Path, text: str) -> Rows:
+def _rows(path: Path, text: str) -> list[Row]:
     layouts = {".json": _json, ".csv": _csv, ".txt": _lines}
     layout = layouts.get(path.suffix.lower())
     if layout is None:
@@ -99,7 +101,7 @@ def _rows(path: Path, text: str) -> Rows:
     rows = list(layout(path, text))
     if not rows:
         raise BenchError(f"{path} holds no statement")
-    yield from rows
+    return rows
 
 
 def _json(path: Path, text: str) -> Rows:
@@ -172,6 +174,15 @@ def _labels(given: str) -> tuple[str, ...]:
     ):
         raise BenchError(f"--labels {path}: give a class a line, all with their numbers in order or all without")
     return tuple(row[2].strip('"') for row in rows if row)
+
+
+def _as_many(found: set[str], labels: Sequence[str], path: Path) -> None:
+    """Numbers mean nothing under the labels of another list, which would give every class another one's statements."""
+    if len(found) < len(labels):
+        raise BenchError(
+            f"{path}: it has {len(found)} classes, and --labels names {len(labels)}; give the labels of the very list that its "
+            "numbers count"
+        )
 
 
 def _numbered(name: str, labels: Sequence[str], path: Path) -> str:

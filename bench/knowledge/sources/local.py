@@ -40,8 +40,19 @@ class Local:
         """What the model writes after the prompt, in its chat template where it has one.
 
         Raises:
-            BenchError: the prompt and the answer do not fit the model's length.
+            BenchError: the prompt and the answer do not fit the model's length, or the model fails.
         """
+        try:
+            return self._written(prompt, sample, about)
+        except BenchError:
+            raise
+        except Exception as error:  # of the chat template, the device's memory, weights that give NaN
+            reason = " ".join(str(error).split())[:300]
+            raise BenchError(
+                f"{self._folder}, asked about {about}: the model cannot answer ({type(error).__name__}: {reason})"
+            ) from error
+
+    def _written(self, prompt: str, sample: int, about: str) -> Answer:
         import torch
 
         tokenizer, most = self._tokenizer, int(self.settings["max_tokens"])
