@@ -454,6 +454,7 @@ def test_seeds_that_differ_in_more_than_the_seed_make_no_number(differ, says):
         results.add([0.5, 0.6, 0.7], seed=seed, **{**COOP, **{name: values[i] for name, values in differ.items()}})
     (cell,) = _data.board(results).cells
     assert cell.status == "mixed" and math.isnan(cell.top1) and says in cell.problems[0]
+    assert "(000000000000 against 000000000001)" in cell.problems[0] and "python -m bench show" in cell.problems[0]
     assert "mixed" in backbones.text(results)
 
 
