@@ -206,8 +206,9 @@ def _facts(metric: str, number: _Number | None, verdict: Verdict | None) -> dict
     """Columns of the CSV, shares in [0, 1]."""
     if number is None:
         return {metric: math.nan}
-    told = {metric: number.interval.mean, f"{metric}_low": number.interval.low, f"{metric}_high": number.interval.high}
-    told[f"{metric}_over"] = number.interval.over
+    told: dict[str, Any] = {metric: number.interval.mean}
+    told |= {f"{metric}_low": number.interval.low, f"{metric}_high": number.interval.high}
+    told |= {f"{metric}_over": number.interval.over}
     if verdict is None:
         return told
     told |= {f"{metric}_best_or_tied": verdict.bold, f"{metric}_p_against_best_holm": verdict.p_value}
