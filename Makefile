@@ -12,7 +12,7 @@ METHODS :=
 SEEDS :=
 SHOTS :=#                 few-shot sizes such as 1,4; the data set's own where not given
 BANK :=#                  a knowledge bank (name or .json file) in place of the data set's own
-LIMIT :=#                 at most so many videos a class
+LIMIT :=#                 at most so many videos a class and split side
 PYTHON :=#                an existing environment's python instead of .venv; its torch stays as it is
 TORCH :=#                 another torch build: TORCH="torch==2.11.0 torchvision==0.26.0" or wheel files
 ARGS :=#                  anything else for the program behind a target: make test ARGS="-k clip -x"

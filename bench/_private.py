@@ -28,6 +28,7 @@ FEWEST = 3  # characters of a name that is looked for; a shorter one is found ev
 ORDINARY = frozenset("root user users home admin ubuntu localhost docker runner path host mail commit".split())
 KINDS = {"video": "ids of videos", "group": "names of groups", "class": "names of classes"}
 # The arrays of predictions that hold names, and of what.
+TOLD = {"video_id": "video", "class": "class", "rival": "class"}  # the same of an interpretation
 ARRAYS = {"video_ids": "video", "failed_ids": "video", "groups": "group", "class_names": "class"}
 
 _ENDINGS = (
@@ -177,6 +178,8 @@ def without(record: Mapping[str, Any], secrets: Secrets, aliases: Mapping[str, M
     if isinstance(whole.get("undecodable"), dict):
         called = aliases["video"]
         whole["undecodable"] = {called.get(k, k): v for k, v in whole["undecodable"].items()}
+    for row in [*(whole.get("videos") or ()), *(whole.get("context") or ())]:  # what a method tells of itself
+        row |= {key: aliases[kind].get(row[key], row[key]) for key, kind in TOLD.items() if key in row}
     found: dict[str, Any] = _walk(whole, secrets)
     return found
 

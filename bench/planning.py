@@ -292,7 +292,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "pretraining": facts.pretraining,
         "method": spec.method,
         "label": _label(method, config) + control,
-        "setting": _setting(resolved),
+        "setting": _setting(resolved, manifest.class_names),
         "is_default": config == method.Config(),
         "needs_train": TRAIN in method.NEEDS,
         "protocol": spec.protocol,
@@ -333,13 +333,16 @@ def _series(resolved: ResolvedRun, weights_sha256: str) -> str:
     return digest([rest, weights_sha256])
 
 
-def _setting(resolved: ResolvedRun) -> str:
-    """What runs of one number in a table share: all of the identity but seed and split, and the deal of a shuffled bank."""
-    told = resolved.identity()
-    told |= {
-        "protocol": told["protocol"][:2],
-        "bank": None if resolved.spec.draws_statements else told["bank"],
-    }
+def _setting(resolved: ResolvedRun, class_names: Sequence[str]) -> str:
+    """What runs of one number in a table share: all of the identity but seed and split; of a bank that is dealt anew for each seed
+    the statements before the deal.
+    """
+    told, spec = resolved.identity(), resolved.spec
+    told["protocol"] = told["protocol"][:2]
+    if resolved.bank is not None and spec.draws_statements:
+        name = spec.bank or dataset_facts(spec.dataset).bank
+        assert name is not None
+        told["bank"] = [knowledge.statements_digest(knowledge.statements(name, class_names)), spec.bank_control]
     return digest(told)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench import plugins, records, store
+from bench._swap import LOCK, hold, is_held, locked
 from bench.contracts import BenchError
 from bench.planning import Progress, columns, resolve, silent
 from bench.provenance import provenance
@@ -50,7 +52,8 @@ def reproduce(
     if root is not None:
         spec = dataclasses.replace(spec, root=root)
     _at_hand(spec)
-    scratch, stays = _fresh(home, run_id), False
+    stays = False
+    scratch, lock = _fresh(home, run_id)
     try:
         result = _again(home, record, before, resolve(spec, scratch, progress), scratch, tolerance)
         stays = keep or not result.holds
@@ -58,6 +61,8 @@ def reproduce(
     finally:
         if not stays:
             shutil.rmtree(scratch, ignore_errors=True)  # the link in it is removed, not what it leads to
+        (scratch / LOCK).unlink(missing_ok=True)  # what has none is there to be looked at
+        os.close(lock)
 
 
 def _again(
@@ -174,12 +179,20 @@ def compare(before: store.Predictions, after: store.Predictions) -> tuple[Logits
     return Logits(old.tobytes() == new.tobytes(), relative, others, len(old)), ""
 
 
-def _fresh(home: Path, run_id: str) -> Path:
-    """An empty home that nobody else uses, but for a link to the data that is shared."""
-    scratch = Path(tempfile.mkdtemp(prefix=f"reproduce-{run_id}-", dir=home))
+def _fresh(home: Path, run_id: str) -> tuple[Path, int]:
+    """A home that nobody else uses, empty but for a link to the data that is shared, and the lock on it, to be closed.
+
+    What killed processes left goes first; what living ones use stays, and what was left to be looked at.
+    """
+    with locked(home / "reproduce"):
+        for left in home.glob("reproduce-*"):
+            if (left / LOCK).is_file() and not left.is_symlink() and not is_held(left / LOCK):
+                shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"reproduce-{run_id}-", dir=home))
+        lock = hold(scratch / LOCK)
     if (home / SHARED).is_dir():
         (scratch / SHARED).symlink_to(home / SHARED, target_is_directory=True)
-    return scratch
+    return scratch, lock
 
 
 def _identity(record: Mapping[str, Any], resolved: ResolvedRun, scratch: Path) -> tuple[Difference, ...]:

@@ -169,7 +169,8 @@ def _note(whole: Board, found: Sequence[Ablation], what: str, reference: str) ->
     overs = dict.fromkeys(c.interval.over for c in cells if c.interval is not None and not math.isnan(c.half_width))
     bare = "No intervals: one run or group each." if any(c.interval for c in cells) else "No run is complete."
     settings = dict.fromkeys(protocol_name(*cell.key.setting) for cell in cells)
-    told = [f"{'; '.join(settings)}. {what}: 95 % intervals over {'; over '.join(overs)}." if overs else bare]
+    where = "; ".join(settings)
+    told = [f"{where[0].upper()}{where[1:]}. {what}: 95 % intervals over {'; over '.join(overs)}." if overs else bare]
     told.append(f"{reference} (*: p < .05 after Holm). Dotted: chance.")
     for cell in cells:
         told += [f"{cell.key.backbone}, {cell.name}: {_plots.short(problem)}." for problem in cell.problems]

@@ -46,6 +46,12 @@ SAME = {
     "num_classes": "number of classes",
     "trainable": "what is trained",
 }
+# What to do where runs of one cell make no one number, such as those of a knowledge bank before and after it was edited.
+APART = (
+    "python -m bench show RUN_ID tells them apart; delete the folders (runs/AB/ABCDEF...) of those that no longer count, "
+    "or run one side under another BENCH_HOME"
+)
+MOST_IDS = 10  # of one side, told one by one
 _NOT_APPLICABLE = f"{NotApplicable.__name__}: "  # how a run's record begins where "n/a" says it already
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -245,12 +251,17 @@ class Board:
         if not len(done):
             return Cell(key, name, _worst(status), math.nan, None, tuple(problems), rows, done)
         if other := self._other_settings(done):
-            problems.append(f"runs that differ in more than seed and split lie under one name, so no number: {other}")
+            problems.append(
+                f"runs that differ in more than seed and split lie under one name, so no number: {other} "
+                f"({self._sides(done)}). {APART}"
+            )
             return Cell(key, name, "mixed", math.nan, None, tuple(problems), rows, done[:0])
         once = set(zip(self.values("seed")[done].tolist(), self.values("split")[done].tolist(), strict=True))
         if len(once) < len(done):
             ids = ", ".join(self.values("run_id")[done])
-            problems.append(f"runs with other settings or versions lie under one name and seed, so no number: {ids}")
+            problems.append(
+                f"runs with other settings or versions lie under one name and seed, so no number: {ids}. {APART}"
+            )
             return Cell(key, name, "mixed", math.nan, None, tuple(problems), rows, done[:0])
         scored = ~np.isnan(self.values("top1")[done].astype(float))
         if not scored.all():
@@ -270,6 +281,15 @@ class Board:
             if len({str(value) for value in values.tolist() if not _missing(value)}) > 1:
                 told.append(words)
         return " and ".join(told)
+
+    def _sides(self, done: np.ndarray) -> str:
+        """Which runs of one cell belong together, those that agree in all of `SAME`, by their ids."""
+        sides = grouped(done.tolist(), lambda row: tuple(str(self.values(column)[row]) for column in SAME))
+        ids = self.values("run_id")
+        return " against ".join(
+            ", ".join(ids[rows[:MOST_IDS]]) + (f" and {len(rows) - MOST_IDS} more" if len(rows) > MOST_IDS else "")
+            for rows in sides.values()
+        )
 
     def _interval(self, cell: Cell) -> Interval:
         """Over seeds or overlapping splits where something was drawn anew for each run, otherwise over the test groups."""

@@ -46,6 +46,7 @@ GAP = 7  # points between columns
 NARROW, USUAL, SIGN = 2.9, 4.8, 11  # points that a character of 9 point takes, and a sign with the space about it
 MOST_ROWS = 38  # of one float on a page, beside a caption of some lines
 BREAK = r"\\"
+RULE = 0.45  # lines that a \\midrule takes with the space about it
 PAGE = 50  # lines of \small on a page, of which a line of the caption has 80 characters and one of the notes 100
 
 
@@ -188,7 +189,10 @@ def _heads(part: _Part) -> list[list[str]]:
 def _height(part: _Part, caption: str, notes: Sequence[str]) -> float:
     """Lines of small type that a float takes, about."""
     told = sum(math.ceil(len(note) / 100) for note in notes)
-    return _rows(part.blocks) + max(map(len, _heads(part))) + 1.1 * math.ceil(len(caption) / 80) + 0.9 * told + 3
+    rules = RULE * max(0, len(part.blocks) - 1)
+    return (
+        _rows(part.blocks) + rules + max(map(len, _heads(part))) + 1.1 * math.ceil(len(caption) / 80) + 0.9 * told + 3
+    )
 
 
 # --- one float -----------------------------------------------------------------------------------------------------

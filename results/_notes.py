@@ -116,10 +116,10 @@ def bold(tests: Collection[str], within: str) -> Iterator[str]:
 
 
 def scope(tests: Iterable[str], found: Iterable[Interval]) -> Iterator[str]:
-    """What tests over groups of videos leave out that intervals over seeds or shuffles have, where a table has both."""
+    """What tests over groups of videos leave out that intervals over seeds, shuffles or draws have, where a table has both."""
     over = {match[1] for test in tests if (match := re.search(r"(?:over|any of) \d+ (\w+s)\b", test))}
     repeated = {interval.over.split(":")[0].split()[1] for interval in found if not math.isnan(interval.low)}
-    groups, runs = " or ".join(sorted(over)), " or ".join(sorted(repeated & {"seeds", "shuffles"}))
+    groups, runs = " or ".join(sorted(over)), " or ".join(sorted(repeated & {"seeds", "shuffles", "draws"}))
     if groups and runs:
         yield (
             f"The tests over {groups} are paired, on the mean of the runs that were made: they leave out the variance over "

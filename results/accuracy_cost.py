@@ -65,10 +65,15 @@ def front(costs: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def comparisons(frame: pd.DataFrame) -> dict[Setting, list[str]]:
-    """Protocol and K -> the costs in which its points differ, in the order of the rows; only points of one can be compared."""
+    """Protocol and K -> the costs in which its points differ, in the order of the rows; only points of one can be compared.
+
+    Left out: those of one method alone that reaches the same everywhere.
+    """
     found = {}
     for setting in _settings(frame):
         part = _of(frame, setting)
+        if len(set(part["shown_as"])) == 1 == len(set(part["top1"])):
+            continue  # one method that reaches the same whatever the backbone costs, such as the majority class: no front
         costs = [cost for cost in COSTS if len(set(part.loc[part[cost] > 0, cost])) > 1]
         if costs:
             found[setting] = costs
@@ -204,7 +209,8 @@ def _note(
         if unknown := int(frame[cost].isna().sum()):
             told.append(f"{words[0].upper()}{words[1:]} not recorded: {unknown} of {len(frame)}.")
     for cost, words in COSTS.items():
-        same = [s for s in _settings(frame) if cost not in compared.get(s, ()) and (_of(frame, s)[cost] > 0).any()]
+        drawn = frame[frame[cost] > 0]
+        same = [s for s in _settings(frame) if len(set(_of(drawn, s)[cost])) == 1]
         if same:
             told.append(f"No panel, since {words} do not differ: {'; '.join(protocol_name(*s) for s in same)}.")
     if hidden := [setting for setting in compared if setting not in settings]:

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.stats import ALPHA, Interval, PairedTest, holm, over_group_means, paired_over_group_means, paired_over_splits
 from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING, points, record
-from results._data import Board, Cell, board, grouped
+from results._data import Board, Cell, Verdict, board, grouped
 from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
     title, feet = _notes.dataset_title(whole, cells), _tables.Footnotes()
     parts = list(grouped(cells, lambda cell: (cell.key.setting, cell.key.column)).values())
     every = [{metric: _numbers(whole, part, metric) for metric in METRICS} for part in parts]
-    bold = _bold(whole, [list(found.values()) for numbers in every for found in numbers.values()])
-    tests = {test for _, test in bold.values()} - {""}
+    verdicts = _verdicts(whole, [list(found.values()) for numbers in every for found in numbers.values()])
+    tests = {verdict.test for verdict in verdicts.values()} - {"best"}
     blocks, records, intervals = [], [], []
     for part, numbers in zip(parts, every, strict=True):
         lines = []
@@ -70,9 +70,9 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
             line.append(_tables.Cell(cell.name, marks=marks))
             row = record(whole, cell)
             for metric in METRICS:
-                number = numbers[metric].get(cell)
-                line.append(_shown(cell, number, bold.get((cell, metric), (False, ""))[0], feet))
-                row |= _facts(metric, number, bold.get((cell, metric)))
+                number, verdict = numbers[metric].get(cell), verdicts.get((cell, metric))
+                line.append(_shown(cell, number, verdict, feet))
+                row |= _facts(metric, number, verdict)
                 intervals += [number.interval] if number and not math.isnan(number.interval.low) else []
             records.append(row)
             lines.append(tuple(line))
@@ -157,18 +157,22 @@ def _by_group(whole: Board, cell: Cell, splits: Collection[str] | None = None) -
     return pd.DataFrame({"base_top1": base, "novel_top1": novel, "harmonic_mean": both})
 
 
-def _bold(whole: Board, families: Iterable[Sequence[_Number]]) -> dict[tuple[Cell, str], tuple[bool, str]]:
-    """Whether each number is best or tied with the best of its family, and by which test; Holm over all families together."""
-    found: dict[tuple[Cell, str], tuple[bool, str]] = {}
+def _verdicts(whole: Board, families: Iterable[Sequence[_Number]]) -> dict[tuple[Cell, str], Verdict]:
+    """Whether each number is best or tied with the best of its family, by which test; Holm over all families together."""
+    found: dict[tuple[Cell, str], Verdict] = {}
     pairs: list[tuple[_Number, _Number, PairedTest]] = []
     for numbers in families:
         if len(numbers) > 1:  # what stands alone is the best of nothing
             best = max(numbers, key=lambda number: number.interval.mean)
-            found[best.cell, best.metric] = (True, "")
+            found[best.cell, best.metric] = Verdict(True, math.nan, "best")
             pairs += [(best, other, _compare(whole, best, other)) for other in numbers if other is not best]
     for (best, other, test), p in zip(pairs, holm([test.p_value for _, _, test in pairs]), strict=True):
         same = other.interval.mean == best.interval.mean
-        found[other.cell, other.metric] = (same if math.isnan(p) else p >= ALPHA or test.difference <= 0, test.test)
+        bold = same if math.isnan(p) else p >= ALPHA or test.difference <= 0
+        turned = f"better than {best.cell.name} over groups or splits, by {-100 * test.difference:.1f} points"
+        found[other.cell, other.metric] = Verdict(
+            bold, p, test.test, turned if p < ALPHA and test.difference < 0 else ""
+        )
     return found
 
 
@@ -185,20 +189,27 @@ def _compare(whole: Board, a: _Number, b: _Number) -> PairedTest:
     return paired_over_group_means(differences.to_numpy(), whole.group_kind(a.cell))
 
 
-def _shown(cell: Cell, number: _Number | None, bold: bool, feet: _tables.Footnotes) -> _tables.Cell:
+def _shown(cell: Cell, number: _Number | None, verdict: Verdict | None, feet: _tables.Footnotes) -> _tables.Cell:
     if number is None:
         if cell.status != "complete":
             return _tables.Cell(cell.status)
         return _tables.Cell(MISSING, marks=(feet.mark("not all of its runs have this number"),))
     half = number.interval.half_width
     text = points(number.interval.mean) + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
-    marks = (feet.mark(number.interval.over),) if math.isnan(half) else ()
-    return _tables.Cell(text + (f" ({len(cell.done)})" if len(cell.done) > 1 else ""), bold, marks)
+    told = [number.interval.over] if math.isnan(half) else []
+    told += [verdict.caveat] if verdict is not None and verdict.caveat else []
+    shown = text + (f" ({len(cell.done)})" if len(cell.done) > 1 else "")
+    return _tables.Cell(shown, verdict is not None and verdict.bold, tuple(map(feet.mark, told)))
 
 
-def _facts(metric: str, number: _Number | None, verdict: tuple[bool, str] | None) -> dict[str, Any]:
+def _facts(metric: str, number: _Number | None, verdict: Verdict | None) -> dict[str, Any]:
     """Columns of the CSV, shares in [0, 1]."""
     if number is None:
         return {metric: math.nan}
-    told = {metric: number.interval.mean, f"{metric}_low": number.interval.low, f"{metric}_high": number.interval.high}
-    return told | {f"{metric}_over": number.interval.over, f"{metric}_best_or_tied": bool(verdict and verdict[0])}
+    told: dict[str, Any] = {metric: number.interval.mean}
+    told |= {f"{metric}_low": number.interval.low, f"{metric}_high": number.interval.high}
+    told |= {f"{metric}_over": number.interval.over}
+    if verdict is None:
+        return told
+    told |= {f"{metric}_best_or_tied": verdict.bold, f"{metric}_p_against_best_holm": verdict.p_value}
+    return told | {f"{metric}_test": verdict.test}

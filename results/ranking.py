@@ -185,9 +185,9 @@ class _Sheet:
             "Not counted, fewer than two methods are complete there: {}.",
             ((", ".join(group.thin), group.where) for group in self.ranked if group.thin),
         )
-        yield from _merged(
-            f"{_NEEDS}; not ranked because {{}}.", ((group.why, group.where) for group in self.groups if group.why)
-        )
+        # Where nothing is ranked the caption says what that needs.
+        words = f"{_NEEDS}; not ranked because {{}}." if self.ranked else "Not ranked because {}."
+        yield from _merged(words, ((group.why, group.where) for group in self.groups if group.why))
         if cells:
             yield from _notes.beware(self.board, cells)
             yield _notes.pretraining(self.board, cells)

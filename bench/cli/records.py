@@ -142,13 +142,17 @@ def render(
 
     Example: python -m bench render --kind tables
     """
+    from bench import index as runs_index
     from bench import reporting
 
-    rendered = reporting.write(bench_home(), kind)
+    home = bench_home()
+    rendered = reporting.write(home, kind)
     if verbose:
         for name in rendered.files:
             out.print(str(rendered.folder / name))
     out.print(f"{kind}: rendered; {len(rendered.files)} files in {rendered.folder}, all of them on {rendered.page}")
+    if not runs_index.scan(home):
+        out.print(f"there are no runs yet in {home}, so these files say just that; make bench starts some")
     if tell_problems(rendered):
         raise typer.Exit(1)
 

@@ -164,6 +164,19 @@ def test_the_shuffled_bank_shows_the_same_statements_to_other_classes(adapter, v
     assert len(scores) > 1
 
 
+def test_deals_of_two_banks_are_never_one_number(adapter, videos, home, bank):
+    from results import _data
+
+    more = {"config": {"text": "descriptions"}, "bank_control": "shuffled"}
+    for seed in (1, 2):
+        kpbench.run(spec(videos, **more, bank=bank(), seed=seed))
+    (cell,) = _data.board(store.Results(home)).cells
+    assert cell.status == "complete" and len(cell.done) == 2
+    kpbench.run(spec(videos, **more, bank=bank("went"), seed=3))
+    (cell,) = _data.board(store.Results(home)).cells
+    assert cell.status == "mixed" and " against " in cell.problems[0] and "delete the folders" in cell.problems[0]
+
+
 def test_a_backbone_that_changed_since_the_plan_is_refused(adapter, videos, home, monkeypatch):
     resolved = planning.resolve(spec(videos), home)
     runner.extract([resolved], home)

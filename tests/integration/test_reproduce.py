@@ -13,6 +13,7 @@ from commands import bench
 
 import bench as kpbench
 from bench import planning, reproducing, runner, store
+from bench._swap import LOCK, hold
 from bench.contracts import BenchError
 from bench.plugins import ROOT
 from bench.specs import RunSpec
@@ -346,3 +347,17 @@ def test_what_cannot_be_done_again_is_refused_before_torch_is_loaded(tmp_path, s
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.stdout.split() == ["2", "False"] and said in " ".join(done.stderr.split())
     assert not scratch_of(home) and not (home / "data").exists()
+
+
+def test_what_a_killed_one_left_goes_and_what_is_used_or_kept_stays(home, run_id):
+    left, used, kept = (home / f"reproduce-{run_id}-{name}" for name in ("left", "used", "kept"))
+    for folder in (left, used, kept):
+        folder.mkdir()
+    (left / LOCK).touch()
+    lock = hold(used / LOCK)
+    again = reproducing.reproduce(home, run_id, keep=True)
+    os.close(lock)
+    assert sorted(scratch_of(home)) == sorted([used, kept, again.folder])
+    assert not (again.folder / LOCK).exists(), "it is there to be looked at"
+    reproducing.reproduce(home, run_id)
+    assert sorted(scratch_of(home)) == sorted([kept, again.folder])

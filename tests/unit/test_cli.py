@@ -55,6 +55,12 @@ def test_looking_needs_no_home_that_can_be_written_to(home, words, capsys, monke
     assert code == 2 and "cannot be written to" in err
 
 
+def test_a_report_of_no_runs_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    code, out, _ = bench(capsys, monkeypatch, "render", "--kind", "tables")
+    assert code == 0 and f"there are no runs yet in {tmp_path}" in out
+
+
 def test_looking_makes_no_home(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "elsewhere"))
     code, out, _ = bench(capsys, monkeypatch, "status")

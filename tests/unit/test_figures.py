@@ -195,7 +195,7 @@ def test_points_stand_at_their_cost_and_each_protocol_has_its_own_front():
         results.add([(0.3, 0.2, 0.4)[i]] * 3, **on)
         results.add([(0.3, 0.1, 0.1)[i]] * 3, **{**on, "label": "other"})
         results.add([(0.8, 0.9, 0.9)[i]] * 3, **{**on, **COOP})
-        results.add([0.1] * 3, **{**on, **COOP, "protocol": "cross_subject", "shots": pd.NA})
+        results.add([(0.1, 0.0, 0.0)[i]] * 3, **{**on, **COOP, "protocol": "cross_subject", "shots": pd.NA})
     figure = figures(accuracy_cost, results)["accuracy-cost-toy"]
     zero, few, cross = figure.axes
     assert [ax.get_title() for ax in figure.axes] == ["zero-shot", "few-shot, K = 4", "cross-subject"]
@@ -208,6 +208,18 @@ def test_points_stand_at_their_cost_and_each_protocol_has_its_own_front():
     assert (x[:-1], y) == ([2, 2, 8], [30, 30, 40, 40]) and x[-1] == zero.get_xlim()[1]
     assert front.get_drawstyle() == "steps-post"  # what is reached at 2 is to be had for 4 too
     assert (few.lines[-1].get_xdata()[:-1].tolist(), few.lines[-1].get_ydata().tolist()) == ([2, 4], [80, 90, 90])
+
+
+def test_a_method_that_reaches_the_same_on_every_backbone_has_no_front_of_its_own():
+    results = FakeResults()
+    for i, backbone in enumerate(("small", "large")):
+        results.add([0.3 + 0.1 * i] * 3, backbone=backbone, gflops=2.0 + i)
+        results.add(
+            [0.1] * 3, backbone=backbone, gflops=2.0 + i, method="majority", label="m", protocol="cross_subject"
+        )
+    (figure,) = figures(accuracy_cost, results).values()
+    assert [ax.get_title() for ax in figure.axes] == ["zero-shot"]
+    assert "No panel" not in figure.get_supxlabel()
 
 
 def test_a_cost_that_does_not_vary_has_no_panel_and_the_note_says_so():
@@ -230,7 +242,7 @@ def test_a_cost_that_does_not_vary_has_no_panel_and_the_note_says_so():
 def test_where_one_of_two_costs_differs_the_other_panel_is_left_out():
     results = FakeResults()
     for i, backbone in enumerate(("clip", "siglip")):
-        results.add(backbone=backbone, gflops=4.0 + i)
+        results.add([0.5 + 0.1 * i] * 3, backbone=backbone, gflops=4.0 + i)
         for method, trained in ((COOP, 100), (KNOWLEDGE, 200)):
             results.add(**{**method, "backbone": backbone, "gflops": 4.0 + i, "num_trainable": trained})
     (figure,) = figures(accuracy_cost, results).values()

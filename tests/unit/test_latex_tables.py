@@ -121,6 +121,13 @@ def test_notes_that_do_not_fit_under_the_rows_of_a_page_stand_in_a_float_of_thei
     )
 
 
+def test_rules_between_blocks_take_room_too():
+    rows, notes = [(f"m{i}", "1") for i in range(20)], ("a note of some words " * 20,) * 5
+    one = _latex.latex(table(("A", "B"), [rows], 1, notes=notes))
+    many = _latex.latex(table(("A", "B"), [[row] for row in rows], 1, notes=notes))
+    assert "Notes to" not in one and "Notes to" in many
+
+
 def test_small_p_values_have_their_exponents_above_the_line():
     assert _latex.escape_latex("2 × 10⁻⁶") == r"2 $\times$ 10\textsuperscript{$-$}\textsuperscript{6}"
 

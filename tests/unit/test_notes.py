@@ -103,6 +103,12 @@ def test_tables_tell_that_tests_over_groups_leave_out_the_variance_over_seeds():
     for seed in (1, 2, 3):
         alone.add([0.1, 0.2, 0.1 * seed], seed=seed, **SHUFFLED)
     assert "leave out the variance over shuffles" in said(leaderboard.table(alone))
+    drawn = FakeResults()
+    drawn.add([0.9, 0.8, 0.9, 0.6], label="b")
+    for seed in (1, 2, 3):
+        random = {**KNOWING, "bank_control": "random_words", "label": "random words"}
+        drawn.add([0.2, 0.3, 0.1, 0.1 * seed], seed=seed, **random)
+    assert "leave out the variance over draws" in said(leaderboard.table(drawn))
     assert "variance over seeds" not in said(leaderboard.table(alone))
 
 

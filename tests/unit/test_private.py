@@ -232,3 +232,14 @@ def test_letters_at_random_are_no_words():
     assert b" jane " in pixels.getvalue() and _private.leak("a.png", pixels.getvalue(), known()) is None
     for kind in ("png", "pdf", "svg"):
         assert _private.leak(f"a.{kind}", picture(kind), known({"spec": {"root": ROOT}})) is None
+
+
+def test_an_interpretation_calls_videos_and_classes_as_the_predictions_beside_it_do():
+    called = {"video": {"/a/x.avi": "video-1"}, "group": {}, "class": {"jane dances": "class-1"}}
+    video = {"video_id": "/a/x.avi", "class": "jane dances", "rival": "walk", "texts": ["as jane does"], "right": True}
+    told = {"num_words": 3, "context": [{"class": "jane dances", "nearest": [["leg", 0.5]]}], "videos": [video]}
+    found = _private.without(told, known(), called)
+    assert found["context"] == [{"class": "class-1", "nearest": [["leg", 0.5]]}]
+    assert found["videos"] == [
+        {"video_id": "video-1", "class": "class-1", "rival": "walk", "texts": ["as <user> does"], "right": True}
+    ]

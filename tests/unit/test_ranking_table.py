@@ -214,7 +214,7 @@ def test_what_is_not_as_it_should_be_with_a_ranked_number_is_told():
 def test_one_data_set_or_no_two_methods_say_why():
     one = ranking.table(made({"A": [0.9], "B": [0.6]}))
     assert not one.blocks and one.caption.startswith("A ranking needs two data sets")
-    assert f"not ranked because only d1 has two complete methods. In: {ON}." in said(one)
+    assert f"Not ranked because only d1 has two complete methods. In: {ON}." in said(one)
     assert one.frame["not_ranked"].tolist() == ["only d1 has two complete methods"] * 2
     alone = ranking.table(made({"A": [0.9, 0.8]}))
     assert not alone.blocks and "because no data set has two complete methods" in said(alone)

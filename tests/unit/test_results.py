@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from bench import _page
 from bench.contracts import Artifact
 from bench.plugins import ROOT
-from bench.stats import holm
+from bench.stats import holm, over_splits
 from results import _data, _grid, _switches, _tables, ablation, backbones, few_shot_curve
 from results._units import group_differences
 
@@ -454,7 +454,27 @@ def test_seeds_that_differ_in_more_than_the_seed_make_no_number(differ, says):
         results.add([0.5, 0.6, 0.7], seed=seed, **{**COOP, **{name: values[i] for name, values in differ.items()}})
     (cell,) = _data.board(results).cells
     assert cell.status == "mixed" and math.isnan(cell.top1) and says in cell.problems[0]
+    assert "(000000000000 against 000000000001)" in cell.problems[0] and "python -m bench show" in cell.problems[0]
     assert "mixed" in backbones.text(results)
+
+
+def test_what_cannot_be_tested_is_a_tie_only_where_the_number_is_the_same():
+    results = FakeResults()
+    for label, share in (("best", 0.9), ("same", 0.9), ("worse", 0.5)):
+        results.add([share], label=label, method=label)
+    whole = _data.board(results)
+    verdicts = whole.ties([whole.cells])
+    assert {cell.name: verdicts[cell.key].bold for cell in whole.cells} == {"best": True, "same": True, "worse": False}
+
+
+def test_seeds_of_one_split_are_no_splits_of_their_own():
+    results, top1 = FakeResults(), {"1": (0.5, 0.7), "2": (0.6, 0.6), "3": (0.9, 0.7)}
+    for split, shares in top1.items():
+        for seed, share in enumerate(shares):
+            results.add([share] * 3, split=split, seed=seed, num_pool=60, **COOP)
+    (cell,) = _data.board(results).cells
+    expected = over_splits([0.6, 0.6, 0.8], 60, 30)
+    assert (cell.interval.low, cell.interval.high, cell.interval.num) == pytest.approx((expected.low, expected.high, 3))
 
 
 def test_a_run_without_top1_is_named_and_not_counted():
