@@ -9,7 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.contracts import PROMPTS, TEXT, TRAIN, BenchError, Classes, Features, LabelledFeatures, PromptableAdapter
+from bench.contracts import (
+    PROMPTS,
+    TEXT,
+    TRAIN,
+    BenchError,
+    Classes,
+    Features,
+    LabelledFeatures,
+    NotApplicable,
+    PromptableAdapter,
+)
 from bench.interpretation import Interpretation, frame_logits
 from bench.prompting import Prompts, encode, initial_context, prepare
 from bench.training import TrainConfig
@@ -63,7 +73,7 @@ class CoOp:
         else:
             unseen = [c for c in classes.names if c not in self.by_class]
             if unseen:
-                raise BenchError(
+                raise NotApplicable(
                     f"coop with class-specific context knows only its training classes, not {', '.join(unseen[:5])}"
                 )
             context = torch.stack([self.by_class[c] for c in classes.names])

@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 if TYPE_CHECKING:
     from bench.contracts import CausalText, TextLayer
 
+GATHERED = 4  # gathered keys and values that keep as much as a live node; measured, as prompting.KEPT_FLOATS
 STEP = 8  # prompts whose lengths agree up to this many tokens are attended together; padding inside attention is cheap
 
 
@@ -115,6 +116,8 @@ class Nodes:
         self.depths: list[int] = []
         self.frozen: list[bool] = []
         self.items: list[_Item] = []
+        self.num_live = 0  # nodes that each step computes
+        self.num_keys = 0  # what attention gathers: all nodes of each prompt, frozen ones too
 
     def add(self, values: Sequence[int]) -> None:
         """A prompt, as its tokens' ids and, for context vectors, -1 - row."""
@@ -127,13 +130,18 @@ class Nodes:
                 self.values.append(value)
                 self.depths.append(depth)
                 self.frozen.append(value >= 0 and (node < 0 or self.frozen[node]))
+                self.num_live += not self.frozen[-1]
             node = child
             path.append(node)
         self.items.append(_Item(path, start))
+        self.num_keys += len(path)
 
     @property
-    def num_live(self) -> int:
-        return len(self.frozen) - sum(self.frozen)
+    def num_kept(self) -> int:
+        """Live nodes that would keep as much for the gradient as this tree does. A node keeps about four times what gathering its key
+        and value keeps; that counts where most of a text is frozen or shared.
+        """
+        return max(self.num_live, (self.num_live + self.num_keys) // GATHERED)
 
 
 def build(tower: CausalText, nodes: Nodes, embed: Tensor, ids: Tensor) -> Tree:

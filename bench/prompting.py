@@ -40,6 +40,7 @@ class Prompts:
     num: int
     num_context_tokens: int
     own: Tensor | None
+    num_contexts: int  # that `own` asks for; 1 where all texts take one
     chunks: tuple[_Chunk, ...]
     order: Tensor  # int64 (P,): where among the chunks' results each text's is
     num_cut: int
@@ -78,11 +79,15 @@ def prepare(
     Raises:
         NotApplicable: gradients cannot flow through the text tower.
         BenchError: an unknown place, or a tower that does not say where its texts end and a place that needs it.
+        ValueError: `own` is not one context for each text.
     """
     if PROMPTS not in adapter.facts.capabilities:
         raise NotApplicable(f"{adapter.facts.name} has no text tower that gradients can flow through")
     tokens = moved(adapter.tokenize(texts, num_context_tokens), place)
+    if own is not None and (len(own) != len(texts) or min(own, default=0) < 0):
+        raise ValueError(f"{len(own)} contexts of their own for {len(texts)} texts, or a negative one among them")
     which = None if own is None else torch.as_tensor(own, dtype=torch.long, device=tokens.ids.device)
+    num_contexts = 1 if own is None else max(own, default=-1) + 1
     whole, why = tokens.ids.numel(), ""
     if not adapter.facts.causal_text:
         why = f"{adapter.facts.name} attends to its padding: every text is computed at its full {tokens.ids.shape[1]} tokens"
@@ -94,7 +99,18 @@ def prepare(
             chunks = tuple(_plain(adapter, tokens))
             computed = sum(c.tokens.ids.numel() for c in chunks if c.tokens)
     order = torch.argsort(torch.cat([chunk.rows for chunk in chunks]))
-    return Prompts(len(texts), num_context_tokens, which, chunks, order, tokens.num_cut, computed, whole, why)
+    return Prompts(
+        num=len(texts),
+        num_context_tokens=num_context_tokens,
+        own=which,
+        num_contexts=num_contexts,
+        chunks=chunks,
+        order=order,
+        num_cut=tokens.num_cut,
+        tokens_a_step=computed,
+        tokens_whole=whole,
+        why_whole=why,
+    )
 
 
 def encode(adapter: PromptableAdapter, prompts: Prompts, context: Tensor) -> Tensor:
@@ -102,7 +118,7 @@ def encode(adapter: PromptableAdapter, prompts: Prompts, context: Tensor) -> Ten
     have their own; gradients reach `context`.
 
     Raises:
-        ValueError: a context of another shape.
+        ValueError: a context of another shape, or fewer contexts than the prompts take.
     """
     wanted = 2 if prompts.own is None else 3
     if context.dim() != wanted or context.shape[-2] != prompts.num_context_tokens:
@@ -111,6 +127,8 @@ def encode(adapter: PromptableAdapter, prompts: Prompts, context: Tensor) -> Ten
             f"{'' if prompts.own is None else ' and contexts of their own'}"
         )
     contexts = context if context.dim() == 3 else context[None]
+    if len(contexts) < prompts.num_contexts:
+        raise ValueError(f"{len(contexts)} contexts for prompts that take {prompts.num_contexts}")
     again = len(prompts.chunks) > 1 and contexts.requires_grad and torch.is_grad_enabled()
     parts = []
     for chunk in prompts.chunks:
@@ -182,7 +200,7 @@ def _trees(adapter: Any, tokens: Tokens, own: Tensor | None) -> Iterator[_Chunk]
     for row in sorted(range(len(values)), key=lambda row: values[row]):
         nodes.add(values[row])
         rows.append(row)
-        if nodes.num_live >= most:
+        if nodes.num_kept >= most:
             yield _Chunk(torch.tensor(rows, device=ids.device), packing.build(tower, nodes, embed, ids))
             rows, nodes = [], packing.Nodes()
     if rows:

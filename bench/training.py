@@ -37,6 +37,8 @@ class TrainConfig:
             raise BenchError(
                 f"epochs {self.epochs}, batch_size {self.batch_size}, learning_rate {self.learning_rate} must be positive"
             )
+        if not 0 <= self.weight_decay < math.inf:
+            raise BenchError(f"weight_decay is {self.weight_decay}; it is 0 or more")
 
 
 def train(

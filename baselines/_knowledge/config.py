@@ -100,6 +100,8 @@ class Config:
             raise wrong(f"label_smoothing is {self.label_smoothing}; it is at least 0 and less than 1")
         if self.transformer_layers not in (1, 2):
             raise wrong(f"transformer_layers is {self.transformer_layers}; it is 1 or 2")
+        if self.numeric and not self.memory_weight:
+            raise wrong("numeric does nothing with memory_weight 0: the memory loss is all there is of the channel")
         if not self.phrase.strip():
             raise wrong("the phrase is empty")
         if (self.aggregation, self.temporal_pooling) == ("transport", "attention"):

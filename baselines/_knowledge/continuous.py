@@ -19,10 +19,13 @@ from torch import Tensor, nn
 
 from baselines._knowledge.initial import drawn
 from bench.contracts import Adapter, BenchError, digest
+from bench.forward import device_of
 
 HIDDEN = 128
 TEXTS = 64  # sentences a pass
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/config.json")
+MODULES = ("Transformer", "Pooling", "Normalize")  # of a folder of Sentence Transformers; others have weights that are not read
+UNSET = 10**6  # a tokenizer without a limit of its own says 10^30
 
 
 class Projector(nn.Module):
@@ -60,8 +63,7 @@ def embedder(adapter: Adapter, encoder: str) -> Callable[[Sequence[str]], Tensor
     found = encoder_digest(path)
     if pinned != found or not folder:
         raise BenchError(f"sentence_encoder: what lies in {path} has the digest {found}; write {path}@{found}")
-    device = next(adapter.module.parameters()).device
-    return functools.partial(_embed, *_load(path, found), device)
+    return functools.partial(_embed, *_load(path, found), device_of(adapter))
 
 
 def encoder_digest(folder: Path) -> str:
@@ -80,21 +82,34 @@ def _sha256(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(folder: Path, _: str) -> tuple[Any, Any, str]:
-    """Tokenizer, frozen model, and how it pools; `_` is the digest, so that changed files are read again."""
+def _load(folder: Path, _: str) -> tuple[Any, Any, str, int]:
+    """Tokenizer, frozen model, how it pools, and the tokens that it takes; `_` is the digest, so that changed files are read again."""
     import transformers
+    from safetensors import SafetensorError
 
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
         model = transformers.AutoModel.from_pretrained(folder, use_safetensors=True, **local)
-    except (OSError, ValueError, KeyError) as error:
+        how = _pooling(folder)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BenchError(f"sentence_encoder: transformers cannot load {folder}: {error}") from error
-    return tokenizer, model.float().eval().requires_grad_(False), _pooling(folder)
+    if model.config.is_encoder_decoder or tokenizer.pad_token is None:
+        raise BenchError(
+            f"sentence_encoder: {folder} holds a {model.config.model_type} with a decoder or without a padding token; take an encoder"
+        )
+    limit = tokenizer.model_max_length
+    if limit > UNSET:  # two less than there are positions, because RoBERTa's begin behind its padding
+        limit = getattr(model.config, "max_position_embeddings", UNSET) - 2
+    return tokenizer, model.float().eval().requires_grad_(False), how, limit
 
 
 def _pooling(folder: Path) -> str:
     """How a folder of Sentence Transformers says that it pools; the mean where it does not say."""
+    listed = folder / "modules.json"
+    kinds = [str(m["type"]).rpartition(".")[2] for m in json.loads(listed.read_text())] if listed.is_file() else []
+    if other := sorted(set(kinds) - set(MODULES)):
+        raise BenchError(f"sentence_encoder: {listed} has {', '.join(other)}; only {', '.join(MODULES)} can be had")
     path = folder / "1_Pooling" / "config.json"
     if not path.is_file():
         return "mean"
@@ -110,13 +125,13 @@ def _pooling(folder: Path) -> str:
     )
 
 
-def _embed(tokenizer: Any, model: Any, how: str, device: torch.device, texts: Sequence[str]) -> Tensor:
+def _embed(tokenizer: Any, model: Any, how: str, limit: int, device: torch.device, texts: Sequence[str]) -> Tensor:
     parts = []
     model.to(device)
     with torch.no_grad():
         for start in range(0, len(texts), TEXTS):
             given = tokenizer(
-                list(texts[start : start + TEXTS]), padding=True, truncation=True, return_tensors="pt"
+                list(texts[start : start + TEXTS]), padding=True, truncation=True, max_length=limit, return_tensors="pt"
             ).to(device)
             states, seen = model(**given).last_hidden_state, given["attention_mask"][..., None]
             parts.append(states[:, 0] if how == "first" else (states * seen).sum(1) / seen.sum(1))

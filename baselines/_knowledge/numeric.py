@@ -41,7 +41,7 @@ def pairs(columns: Sequence[str], given: Sequence[str]) -> dict[str, tuple[str, 
     """Column -> its two texts, of those `given` as "column: low | high", or of those known where none is given.
 
     Raises:
-        BenchError: a pair that is not written so, or of a column that is not there.
+        BenchError: a pair that is not written so, of a column that is not there, or of one that has a pair already.
         NotApplicable: no column of this data set has a pair.
     """
     told = {}
@@ -54,6 +54,8 @@ def pairs(columns: Sequence[str], given: Sequence[str]) -> dict[str, tuple[str, 
             raise BenchError(
                 f"antonyms: there is no numeric column {name.strip()!r}; there are {', '.join(columns) or 'none'}"
             )
+        if name.strip() in told:
+            raise BenchError(f"antonyms: the column {name.strip()!r} has two pairs; a column has one")
         told[name.strip()] = (low, high)
     if not given:
         told = {name: pair for name in columns if (pair := known_pair(name))}
@@ -78,7 +80,10 @@ def slerp(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
 
 
 def normalised(values: Tensor) -> Tensor:
-    """A column `(N,)` to [0, 1] between its least and greatest value among these rows; .5 where all are the same. NaN stays NaN."""
+    """A column `(N,)` to [0, 1] between its least and greatest value among these rows; .5 where all are the same. What is no finite
+    number counts as missing and becomes NaN.
+    """
+    values = torch.where(values.isfinite(), values, torch.nan)
     known = values[~values.isnan()]
     if not len(known):
         return values
