@@ -24,7 +24,11 @@ from bench.forward import device_of
 HIDDEN = 128
 TEXTS = 64  # sentences a pass
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/config.json")
-MODULES = ("Transformer", "Pooling", "Normalize")  # of a folder of Sentence Transformers; others have weights that are not read
+MODULES = (
+    "Transformer",
+    "Pooling",
+    "Normalize",
+)  # of a folder of Sentence Transformers; others have weights that are not read
 UNSET = 10**6  # a tokenizer without a limit of its own says 10^30
 
 

@@ -15,6 +15,7 @@ from bench._files import bench_home, write_atomic
 from bench.cli._common import choice_of, err, out, print_table
 from bench.contracts import BenchError
 from bench.knowledge import bank as banks
+from bench.knowledge._decisions import locked
 
 LISTED = 40  # statements that are printed of each sort; the report has them all
 
@@ -58,7 +59,8 @@ def refine(
         raise BenchError("--root and --option belong to a data set; name it with --dataset")
     if report is not None and report.suffix != ".md":
         raise BenchError(f"--report {report} does not end in .md; it is written in Markdown")
-    held, source = banks.load(bank), banks.bank_path(banks.split_pin(bank)[0])
+    source = banks.bank_path(banks.split_pin(bank)[0])
+    before, held = _content(source), banks.load(bank)
     path = _goal(source, to)
     from bench.knowledge import _told
     from bench.knowledge import refine as refining
@@ -77,7 +79,7 @@ def refine(
     adapter = load_adapter(plugins.absolute(backbone))
     among = _dataset(dataset, root, option or []) if dataset else {}
     refined = refining.refine(held, adapter, settings, **among)
-    _save(refined.bank, path, source, overwrite)
+    _save(refined.bank, path, before if path.resolve() == source.resolve() else None, overwrite)
     if report is not None:
         try:
             write_atomic(report, _told.markdown(refined, source.name))
@@ -111,14 +113,38 @@ def _dataset(name: str, root: str | None, options: list[str]) -> dict[str, Any]:
     return {"class_names": manifest.class_names, "templates": dataset_facts(name).templates}
 
 
-def _save(bank: banks.Bank, path: Path, source: Path, overwrite: bool) -> None:
-    """Raises BenchError where another bank lies there: a person may have reviewed it."""
-    new = banks.written(bank).encode()
-    if not overwrite and path.is_file() and path.resolve() != source.resolve() and path.read_bytes() != new:
-        raise BenchError(
-            f"there is another file {path}, and what was decided in it would be lost; give --overwrite, or another --out"
-        )
-    banks.save(bank, path)
+def _content(path: Path) -> bytes | None:
+    """None where there is no file that can be read; `load` says what is wrong with it."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _save(bank: banks.Bank, path: Path, before: bytes | None, overwrite: bool) -> None:
+    """Write the refined bank, alone among those that lock it.
+
+    Args:
+        before: what the file held when it was read, where the bank goes back into the file that it came from.
+
+    Raises:
+        BenchError: the file is no longer what was refined, or another bank lies there: a person may have reviewed it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"{path} cannot be written ({error.strerror})") from error
+    with locked(path):
+        there = _content(path)
+        if before is not None and there != before:
+            raise BenchError(
+                f"{path} was changed while it was refined, by a review or another command; refine it again"
+            )
+        if before is None and there not in (None, banks.written(bank).encode()) and not overwrite:
+            raise BenchError(
+                f"there is another file {path}, and what was decided in it would be lost; give --overwrite, or another --out"
+            )
+        banks.save(bank, path)
 
 
 def _tell(refined: Any, path: Path, report: Path | None, told: Any) -> None:
@@ -157,10 +183,20 @@ def show(
         if class_name not in held.classes:
             raise plugins.unknown("class", class_name, held.classes)
         rows = [
-            (str(i), s.kind, s.status, s.text, " ".join(f"{k} {v:.3f}" for k, v in s.scores.items()), s.reason)
+            (
+                str(i),
+                s.kind,
+                s.status,
+                s.text,
+                " ".join(f"{k} {v:.3f}" for k, v in s.scores.items()),
+                s.nearest,
+                s.reason,
+            )
             for i, s in enumerate(held.classes[class_name], 1)
         ]
-        print_table(Table("", "kind", "status", "text", "scores", "reason", title=class_name, box=None), rows)
+        print_table(
+            Table("", "kind", "status", "text", "scores", "nearest class", "reason", title=class_name, box=None), rows
+        )
         return
     counts = {c: Counter((s.kind, s.status) for s in rows) for c, rows in held.classes.items()}
     columns = [(k, s) for k in banks.KINDS for s in banks.STATUSES if any(n[k, s] for n in counts.values())]

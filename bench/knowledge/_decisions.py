@@ -164,6 +164,7 @@ def edited(bank: Bank, place: Place, reviewer: str, text: object, kind: str) -> 
         origin=origin,
         status="edited",
         scores={} if new else s.scores,
+        nearest="" if new else s.nearest,
         reason=_said("edited", reviewer, s.reason),
         was=(s.was or s.text) if new else s.was,
     )

@@ -22,11 +22,12 @@ KINDS = ("appearance", "motion", "body part", "object", "keyword")
 STATUSES = ("proposed", "accepted", "edited", "rejected")
 USED = ("accepted", "edited")  # what a person or the refinement let through
 MAX_CHARACTERS = 500  # far over any text tower; longer ones are pasted by mistake
+DIGEST_CHARS = 16
 _HEAD = ("schema", "dataset", "about", "origins", "classes")
 _TURNS = frozenset(
     "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )  # turn the direction of what is shown after them
-_FIELDS = ("text", "kind", "origin", "status", "scores", "reason", "was")
+_FIELDS = ("text", "kind", "origin", "status", "scores", "nearest", "reason", "was")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Origin:
 class Statement:
     """One sentence about a class: its kind (KINDS), a key of the bank's origins, and whether it was let through (STATUSES).
 
-    `scores` are what refinement measured, by name; `reason` says why it was rejected or let through, `was` the text before an edit.
+    `scores` are what refinement measured, by name, and `nearest` is the other class that it found it closest to; `reason` says why it
+    was rejected or let through, `was` the text before an edit.
     """
 
     text: str
@@ -49,6 +51,7 @@ class Statement:
     origin: str
     status: str
     scores: Mapping[str, float] = field(default_factory=dict)
+    nearest: str = ""
     reason: str = ""
     was: str = ""
 
@@ -65,7 +68,7 @@ class Bank:
     @property
     def digest(self) -> str:
         """16 hex characters over what methods are shown of it: the texts let through, class by class, with their kinds."""
-        return digest([[c, [[s.text, s.kind] for s in used(rows)]] for c, rows in self.classes.items()])
+        return digest([[c, [[s.text, s.kind] for s in used(rows)]] for c, rows in self.classes.items()], DIGEST_CHARS)
 
 
 def used(rows: Sequence[Statement]) -> tuple[Statement, ...]:
@@ -111,8 +114,12 @@ def load(name: str) -> Bank:
 
 
 def split_pin(name: str) -> tuple[str, str]:
-    """`name@digest` -> name, digest; "" where there is none."""
-    found = re.fullmatch(r"(.+)@([0-9a-f]{16})", name)
+    """`name@digest` -> name, digest; "" where there is none. Raises BenchError on a digest of another length."""
+    found = re.fullmatch(r"(.+)@([0-9a-f]+)", name)
+    if found and len(found[2]) != DIGEST_CHARS:
+        raise BenchError(
+            f"the bank {name}: a digest is {DIGEST_CHARS} hexadecimal characters, {found[2]!r} has {len(found[2])}"
+        )
     return (found[1], found[2]) if found else (name, "")
 
 
@@ -203,12 +210,11 @@ def _statement(where: str, raw: Any, origins: Mapping[str, Origin]) -> Statement
     )
     if not numbers:
         raise BenchError(f"{where}: scores are finite numbers by name")
-    for name in ("reason", "was"):
-        if not isinstance(raw.get(name, ""), str):
+    told = {name: raw.get(name, "") for name in ("nearest", "reason", "was")}
+    for name, value in told.items():
+        if not isinstance(value, str):
             raise BenchError(f"{where}: {name} is no text")
-    return Statement(
-        text, raw["kind"], raw["origin"], raw["status"], dict(scores), raw.get("reason", ""), raw.get("was", "")
-    )
+    return Statement(text, raw["kind"], raw["origin"], raw["status"], dict(scores), **told)
 
 
 def written(bank: Bank) -> str:
@@ -241,7 +247,7 @@ def _told(s: Statement) -> dict[str, Any]:
     told: dict[str, Any] = {"text": s.text, "kind": s.kind, "origin": s.origin, "status": s.status}
     if s.scores:
         told["scores"] = {name: round(value, 4) for name, value in s.scores.items()}
-    return told | {name: value for name, value in (("reason", s.reason), ("was", s.was)) if value}
+    return told | {name: getattr(s, name) for name in ("nearest", "reason", "was") if getattr(s, name)}
 
 
 def _block(name: str, lines: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ import torch
 
 from bench.contracts import PROMPTS, TEXT, Adapter, BenchError
 from bench.knowledge._measures import SCORES, Measures, class_cosines, measure, space
-from bench.knowledge._rules import ACCEPTED, Found, Judge, Settings, by_person
+from bench.knowledge._rules import ACCEPTED, CONFUSED, Found, Judge, Settings, by_person
 from bench.knowledge.bank import USED, Bank, Statement
 
 __all__ = ["ClassState", "Fault", "Refined", "Settings", "refine"]
@@ -118,6 +118,12 @@ def refine(
         if row in found
     )
     states = _states(judge, last)
+    confused = sum(rule == CONFUSED for rule, _, _ in found.values())
+    if 2 * confused > len(rows):
+        notes.append(
+            f"{confused} of {len(rows)} statements are closer to another class: where most are, question the backbone or the threshold "
+            f"({settings.min_margin:g}) before the statements; a lower one: --min-margin -0.1"
+        )
     made, accepted = _made(bank, judge, found, facts.name)
     return Refined(made, facts.name, settings, faults, states, tuple(notes), accepted)
 
@@ -153,7 +159,8 @@ def _made(bank: Bank, judge: Judge, found: Found, backbone: str) -> tuple[Bank, 
         if s.status == "rejected":
             continue
         rest: Mapping[str, float] = {name: value for name, value in s.scores.items() if name not in SCORES}
-        made = replace(s, scores={**rest, **(last.scores(row) if judge.there[row] else found[row][2])})
+        near = judge.names[int(last.nearest[row])] if math.isfinite(last.other[row]) else ""
+        made = replace(s, scores={**rest, **(last.scores(row) if judge.there[row] else found[row][2])}, nearest=near)
         if not judge.there[row]:
             rule, reason, _ = found[row]
             before = f"; before: {s.status}{f', {s.reason}' if s.reason else ''}" if by_person(s) else ""

@@ -137,12 +137,6 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
 
 
-def confusable(reason: str, own: str, classes: Iterable[str]) -> str:
-    """The other class that a reason names in quotes; "" where it names none."""
-    quoted = [(reason.find(mark), c) for c in classes if c != own for mark in (repr(c), f'"{c}"') if mark in reason]
-    return min(quoted)[1] if quoted else ""
-
-
 def create_app(desk: Desk, token: str, port: int) -> Flask:
     """The page and what it asks for. Nothing is answered without the token, or to another host or origin than this one."""
     app = Flask(__name__, static_folder=None, template_folder=str(FILES))
@@ -255,7 +249,7 @@ def _statement(bank: Bank, place: Place) -> dict[str, Any]:
         "scores": dict(s.scores),
         "reason": s.reason,
         "was": s.was,
-        "confusable": confusable(s.reason, place.name, bank.classes),
+        "confusable": s.nearest if s.nearest in bank.classes else "",
     }
 
 

@@ -29,11 +29,11 @@ def one(text, **fields):
 def path(tmp_path):
     wave = [
         one("A hand goes up."),
-        one("The palm is open.", scores={"margin": 0.0712}),
+        one("The palm is open.", scores={"margin": 0.0712}, nearest="clap"),
         one("The arm swings."),
         one("No."),
     ]
-    wave[3] |= {"status": "rejected", "reason": MARKED}
+    wave[3] |= {"status": "rejected", "reason": MARKED, "nearest": "clap"}
     classes = {
         "wave": wave,
         "clap": [one("Two hands meet."), one("The elbows bend.")],

@@ -189,6 +189,11 @@ def test_a_bank_asked_for_with_its_digest_is_that_one_or_an_error(write):
         load(f"{path}@{known}")
 
 
+def test_a_digest_that_was_cut_is_told_as_such():
+    with pytest.raises(BenchError, match=r"a digest is 16 hexadecimal characters, 'abc123' has 6"):
+        load("toy@abc123")
+
+
 def test_what_is_saved_is_read_again_and_a_fault_leaves_the_old_file(tmp_path):
     path = tmp_path / "mine.json"
     row = Statement('a "hand" goes up — 50 %', "motion", "me", "edited", {"tpp": 0.25}, "kept", "a hand")

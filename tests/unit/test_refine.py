@@ -194,6 +194,21 @@ def test_a_lone_statement_or_class_has_no_margin_and_stays():
     assert "margin" not in found.bank.classes["wave"][0].scores, "a class without statements is nowhere"
 
 
+def test_each_statement_keeps_the_class_that_it_is_closest_to_besides_its_own():
+    found = judged(bank(wave=["x1", "x1 x2", "y1"], bow=["y1 y2", "y1 y3"], sit=["z1", "z1 z2"]), min_margin=0)
+    assert [s.nearest for s in found.bank.classes["wave"]][2] == "bow" and found.bank.classes["wave"][
+        2
+    ].status == "rejected"
+    assert found.bank.classes["bow"][0].nearest == "wave" or found.bank.classes["bow"][0].nearest == "sit"
+    assert judged(bank(wave=["x1", "x2"])).bank.classes["wave"][0].nearest == ""
+
+
+@pytest.mark.parametrize(("min_margin", "told"), [(2, True), (0, False)])
+def test_a_threshold_by_which_most_fall_is_questioned(min_margin, told):
+    found = judged(bank(wave=["x1", "x1 x2", "y1"], bow=["y1 y2", "y1 y3"]), min_margin=min_margin)
+    assert any("question the backbone or the threshold" in note for note in found.notes) == told
+
+
 def test_the_nearest_class_of_each_is_told():
     states = judged(bank(wave=["x1"], bow=["x1 y1"], sit=["y1 z1 z2"], empty=[])).classes
     assert [c.nearest for c in states] == ["bow", "wave", "bow", ""]

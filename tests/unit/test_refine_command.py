@@ -50,6 +50,21 @@ def test_the_refined_bank_lies_beside_the_bank_which_stays(mine, capsys, monkeyp
     assert sorted(p.name for p in mine.parent.iterdir()) == ["mine.json", "mine.refined.json"]
 
 
+def test_what_was_decided_while_it_refined_is_not_lost(mine, capsys, monkeypatch):
+    import bench.knowledge.refine as module
+
+    whole = module.refine
+
+    def meanwhile(held, *rest, **more):
+        save(dataclasses.replace(load(str(mine)), about="Reviewed meanwhile."), mine)
+        return whole(held, *rest, **more)
+
+    monkeypatch.setattr(module, "refine", meanwhile)
+    code, _, err = refined(capsys, monkeypatch, mine, "--out", mine)
+    assert code == 2 and f"{mine} was changed while it was refined" in " ".join(err.split()).replace("- ", "-")
+    assert load(str(mine)).about == "Reviewed meanwhile."
+
+
 def test_every_threshold_is_an_option(mine, capsys, monkeypatch):
     def left(*words):
         code, out, err = refined(capsys, monkeypatch, mine, "--overwrite", *words)
@@ -201,7 +216,7 @@ def test_show_counts_by_kind_and_status(mine, capsys, monkeypatch):
     rows = (
         *bank.classes["wave"],
         row("b", "accepted"),
-        Statement("c", "object", "me", "edited", {"tpp": 0.5}, "why", "d"),
+        Statement("c", "object", "me", "edited", {"tpp": 0.5}, "clap", "why", "d"),
     )
     save(dataclasses.replace(bank, classes={**bank.classes, "wave": rows}), mine)
     code, out, _ = bench(capsys, monkeypatch, "knowledge", "show", mine)
@@ -212,7 +227,7 @@ def test_show_counts_by_kind_and_status(mine, capsys, monkeypatch):
     )
     assert f"digest {load(str(mine)).digest}" in out and "origin me: me Mine." in out
     code, out, _ = bench(capsys, monkeypatch, "knowledge", "show", mine, "--class", "wave")
-    assert code == 0 and "5 object edited c tpp 0.500 why" in out and "a foot" not in out
+    assert code == 0 and "5 object edited c tpp 0.500 clap why" in out and "a foot" not in out
     code, _, err = bench(capsys, monkeypatch, "knowledge", "show", mine, "--class", "wawe")
     assert code == 2 and "unknown class 'wawe'; did you mean wave?" in err
 
