@@ -46,7 +46,12 @@ def _bars(whole: Board, found: Sequence[Ablation]) -> Figure:
     labels = [_plots.fitted(label, 20, _plots.SMALL, _LABEL_IN) for label in _without_shared_beginning(rows)]
     heights = np.array([max(_ROW_IN, 0.04 + 0.1 * (label.count("\n") + 1)) for label in labels]) / _ROW_IN
     places = heights.cumsum() - heights / 2
-    small = _note(whole, found, "Whiskers", "First bar: the reference; numbers: difference from it in points, paired")
+    small = _note(
+        whole,
+        found,
+        "Whiskers, cut at 0 and 100",
+        "First bar: the reference; numbers: difference from it in points, paired",
+    )
     looks = _looks.looks(whole)
     titles = [column_name(one.reference.key.column) for one in found]
     left = 0.1 + max(_plots.width_in(label, _plots.SMALL) for label in labels)
@@ -68,8 +73,10 @@ def _bars(whole: Board, found: Sequence[Ablation]) -> Figure:
                 )
                 continue
             ax.barh(place, 100 * cell.top1, height=0.7, color=looks[row]["color"], linewidth=0)
-            whisker = [100 * cell.interval.low, 100 * cell.interval.high]
-            ax.plot(whisker, [place, place], color="0.15", linewidth=0.8, marker="|", markersize=3, clip_on=False)
+            ends = 100 * np.array([cell.interval.low, cell.interval.high])
+            whisker = ends.clip(0, 100)  # beyond it stand the differences, and no accuracy
+            caps = [int(end) for end in np.flatnonzero(whisker == ends)]
+            ax.plot(whisker, [place, place], color="0.15", linewidth=0.8, marker="|", markersize=3, markevery=caps)
             if row in told:
                 ax.text(103, place, _difference(told[row]), va="center", ha="left", fontsize=_plots.SMALL)
         for count in whole.distinct("num_classes", list(cells.values())):

@@ -208,7 +208,7 @@ def test_stored_features_are_not_used(fake):
     for _ in range(2):
         assert reproducing.reproduce(home, run_id).status == "identical"
     assert encoded and adapter.num_encoded == 3 * encoded, "each time all of them"
-    assert sorted(p.name for p in home.iterdir()) == ["features", "manifests", "runs"]
+    assert sorted(p.name for p in home.iterdir()) == [".reproduce.lock", "features", "manifests", "runs"]
 
 
 def test_two_at_once_do_not_disturb_each_other(fake, monkeypatch):
