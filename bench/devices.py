@@ -39,6 +39,13 @@ def choose() -> str:
     return "cuda"
 
 
+def count() -> int:
+    """How many GPUs backbones can be loaded on; 0 where they run on the CPU. Raises BenchError as `choose` does."""
+    import torch
+
+    return torch.cuda.device_count() if choose() == "cuda" else 0
+
+
 def gpu_supported(capability: tuple[int, int], archs: Sequence[str]) -> bool:
     """Does a torch build with these targets (`sm_90`, `compute_90`) have code for a GPU of this compute capability?
 

@@ -1,0 +1,163 @@
+"""What a worker does, wherever it runs: take open tasks of a stage until none is left to it.
+
+A worker may be killed at any instruction. What it had in hand is taken up by another one when its lease lapses; what it finished lies
+in the run's folder or the feature store. Failures of a run are recorded in its folder and told in the submission's; what is the
+machine's fault is tried again, here or by another worker, ATTEMPTS times in all.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import submitit
+
+from bench import stopping
+from bench._inside import check_packages
+from bench.contracts import BenchError
+from bench.failures import kind
+from bench.jobs import ATTEMPTS, STAGES, Job
+from bench.leases import Leases
+from bench.planning import resolved_from_dict
+from bench.provenance import source_digest
+
+POLL_S = 1.0  # between looks at tasks that others hold
+
+
+def work(
+    folder: str,
+    stage: str,
+    index: int = 0,
+    count: int = 1,
+    linger_s: float = math.inf,
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Do what is open of a stage of a submission, this worker's share of the tasks first, then what the others have not begun.
+
+    Args:
+        folder: the submission's.
+        index: which of the stage's `count` workers this is.
+        linger_s: how long to wait for tasks that other workers hold, to take over what they leave undone.
+        tick: called after every task.
+
+    Raises:
+        BenchError: the code is not what was submitted.
+        Stopped: it was asked to stop; what it held is free again.
+    """
+    check_packages()
+    job = Job(Path(folder))
+    check_source(job)
+    with Leases(job.home / "leases", job=_log_name() or "") as leases:
+        # Runs need all features: what extraction left undone, with its node or its time limit, is made up for here.
+        for each in STAGES[: STAGES.index(stage) + 1]:
+            _work(job, each, share(len(job.stages[each]), index, count), leases, linger_s, tick)
+
+
+def _work(
+    job: Job, stage: str, order: Sequence[int], leases: Leases, linger_s: float, tick: Callable[[], None]
+) -> None:
+    idle_since = time.monotonic()
+    while remaining := [number for number in order if job.is_open(stage, number)]:
+        took = 0
+        for number in remaining:
+            stopping.check()
+            took += _take(job, stage, number, leases, tick)
+        if took:
+            idle_since = time.monotonic()
+        elif time.monotonic() - idle_since >= linger_s:
+            return
+        else:
+            stopping.wait(POLL_S)
+
+
+def stoppable(folder: str, stage: str, index: int, count: int) -> None:
+    """`work` in a process of its own, where Ctrl-C and SIGTERM end it in good order."""
+    with stopping.on_signals(), suppress(stopping.Stopped):
+        work(folder, stage, index, count)
+
+
+def share(num: int, index: int, count: int) -> list[int]:
+    """The order in which one of `count` workers looks at `num` tasks: every count-th from its own, then its neighbours'.
+
+    Tasks are sorted by length, so that each worker gets some of the long ones.
+    """
+    return [n for step in range(count) for n in range((index + step) % count, num, count)]
+
+
+def check_source(job: Job) -> None:
+    """Raises BenchError where the code of this process is not the code that was submitted."""
+    told, now = job.submission.get("source"), source_digest()
+    if told != now:
+        raise BenchError(
+            f"the source tree changed since {job.job_id} was submitted (digest {told} then, {now} now), and its results would not be "
+            "those that were asked for; bring the tree back, or submit again (with --snapshot what runs is a frozen copy)"
+        )
+
+
+def _take(job: Job, stage: str, number: int, leases: Leases, tick: Callable[[], None]) -> bool:
+    """Do one task, if it is open and free; whether it was."""
+    if not job.is_open(stage, number):
+        return False
+    task = job.stages[stage][number]
+    lease = leases.take(str(task["lease"]))
+    if lease is None:
+        return False
+    try:
+        if not job.is_open(stage, number):  # somebody finished it before the lease was ours
+            return False
+        if job.num_attempts(stage, number) >= ATTEMPTS:
+            run_id = job.run_id(stage, number)
+            lost = f"given up after {ATTEMPTS} tries that ended with their worker or machine"
+            job.close(
+                stage, number, {"run_id": run_id, "lost": True, "error": lost, "traceback": "", "log": _log_name()}
+            )
+            return False
+        _attempt(job, stage, number, task)
+    finally:
+        lease.release()
+    tick()
+    return True
+
+
+def _attempt(job: Job, stage: str, number: int, task: dict[str, Any]) -> None:
+    attempt = job.attempt(stage, number)
+    result: dict[str, Any] = {"run_id": job.run_id(stage, number), "log": _log_name()}
+    try:
+        result |= _do(stage, task, job.home)
+    except (stopping.Stopped, KeyboardInterrupt):
+        attempt.unlink(missing_ok=True)
+        raise
+    except Exception as error:
+        result |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        if kind(error) == "infrastructure":
+            if job.num_attempts(stage, number) < ATTEMPTS:
+                traceback.print_exc()  # into the worker's log; the task stays open
+                return
+            result["lost"] = True
+    job.close(stage, number, result)
+    attempt.unlink(missing_ok=True)
+
+
+def _do(stage: str, task: dict[str, Any], home: Path) -> dict[str, Any]:
+    """What a task comes to. Whatever goes wrong with it is raised."""
+    from bench import runner
+
+    resolved = resolved_from_dict(task["run"])
+    if stage == "features":
+        done = runner.extract_rows(resolved, task["positions"], home)
+        return {"encoded": done.encoded, "failed": done.failed, "forward": dict(done.forward)}
+    runner.execute(resolved, home)
+    return {}
+
+
+def _log_name() -> str | None:
+    """Name of the log of the worker that this process is; None where it is the one that launched."""
+    try:
+        return submitit.JobEnvironment().paths.stderr.name
+    except RuntimeError:
+        return None

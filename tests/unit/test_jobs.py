@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from bench import jobs, store
+from bench.contracts import BenchError
+
+RUN, OTHER = "0123456789ab", "ba9876543210"
+
+
+@pytest.fixture
+def job(tmp_path):
+    stages = {"features": [{"lease": "features-1"}], "runs": [{"lease": RUN}, {"lease": OTHER}]}
+    return jobs.create(tmp_path, stages, {"where": "local", "source": "s"})
+
+
+def complete(job, run_id):
+    folder = store.run_folder(job.home, run_id)
+    folder.mkdir(parents=True)
+    (folder / "COMPLETE").touch()
+
+
+def test_it_is_read_as_it_was_written(job, tmp_path):
+    again = jobs.find(tmp_path, job.job_id)
+    assert again.submission["where"] == "local" and again.submission["command"] and again.home == tmp_path
+    assert again.stages == job.stages and again.run_id("runs", 1) == OTHER and again.run_id("features", 0) is None
+
+
+def test_a_task_is_open_until_it_is_closed_or_its_run_is_complete_whoever_did_it(job):
+    assert job.open_tasks("features") == [0] and job.open_tasks("runs") == [0, 1]
+    complete(job, OTHER)
+    assert job.open_tasks("runs") == [0] and job.result("runs", 1) is None
+    job.close("runs", 0, {"run_id": RUN, "error": "no"})
+    assert job.open_tasks("runs") == [] and job.results("runs") == [{"run_id": RUN, "error": "no"}]
+    assert job.open_tasks("features") == [0]
+
+
+def test_a_folder_without_marker_is_no_complete_run(job):
+    store.run_folder(job.home, RUN).mkdir(parents=True)
+    assert job.open_tasks("runs") == [0, 1]
+
+
+def test_attempts_are_counted_for_each_task_until_they_are_taken_back(job):
+    first = job.attempt("runs", 1)
+    job.attempt("runs", 1)
+    job.attempt("features", 0)
+    assert [job.num_attempts("runs", n) for n in (0, 1)] == [0, 2] and job.total_attempts("runs") == 2
+    first.unlink()
+    assert job.num_attempts("runs", 1) == 1 == job.num_attempts("features", 0)
+
+
+def test_task_1_is_not_task_10(tmp_path):
+    job = jobs.create(tmp_path, {"runs": [{"lease": f"{n:012x}"} for n in range(12)]}, {})
+    job.attempt("runs", 10)
+    assert job.num_attempts("runs", 1) == 0 and job.num_attempts("runs", 10) == 1
+
+
+def test_the_last_submission_is_found_and_one_by_its_beginning(job, tmp_path):
+    assert jobs.find(tmp_path) == job == jobs.find(tmp_path, job.job_id[:-2])
+    (tmp_path / "jobs" / "20990101-000000-abcdef").mkdir()
+    assert jobs.find(tmp_path) == job, "one that is not written whole is none"
+    (tmp_path / "jobs" / "20990101-000000-abcdef" / "submission.json").write_text("{}")
+    assert jobs.find(tmp_path).job_id == "20990101-000000-abcdef"
+    with pytest.raises(BenchError, match=r"several submissions begin with '20'"):
+        jobs.find(tmp_path, "20")
+
+
+@pytest.mark.parametrize("name", ["nope", "", "../../etc", "20990101"])
+def test_a_submission_that_is_not_there_is_said(job, tmp_path, name):
+    with pytest.raises(BenchError, match=rf"(there is no submission|several) ?.*{job.job_id}"):
+        jobs.find(tmp_path, name)
+
+
+def test_nothing_submitted_is_said(tmp_path):
+    with pytest.raises(BenchError, match="nothing was submitted from"):
+        jobs.find(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_damaged_submission_is_said(job, text):
+    (job.folder / "submission.json").write_text(text)
+    with pytest.raises(BenchError, match=r"submission\.json cannot be read .*start the same command again"):
+        print(jobs.Job(job.folder).submission)
+
+
+def test_nothing_of_it_needs_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, bench.jobs, bench.leases; print(json.dumps([m for m in ('torch', 'pandas', 'numpy') if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", f"import json; {code}"], capture_output=True, text=True, check=True)
+    assert "torch" not in json.loads(done.stdout) and "pandas" not in json.loads(done.stdout)

@@ -1,0 +1,177 @@
+"""Who does which task, how often, and what is told of it; what a task does is replaced by a function."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from bench import jobs, stopping, store, worker
+from bench.contracts import BenchError
+from bench.leases import Leases
+from bench.provenance import source_digest
+
+IDS = [f"{n:012x}" for n in range(1, 6)]
+
+
+@pytest.fixture(autouse=True)
+def nobody_stops():
+    stopping.forget()
+    yield
+    stopping.forget()
+
+
+@pytest.fixture
+def job(tmp_path):
+    features = [{"lease": f"features-{n}"} for n in range(2)]
+    return jobs.create(
+        tmp_path, {"features": features, "runs": [{"lease": i} for i in IDS]}, {"source": source_digest()}
+    )
+
+
+@pytest.fixture
+def done(monkeypatch, job):
+    """What was done, in order: a feature task by its lease; a run, which is complete then."""
+    found = []
+
+    def do(stage, task, home):
+        found.append(task["lease"])
+        if stage == "runs":
+            finish(home, task["lease"])
+            return {}
+        return {"encoded": 3, "failed": 0}
+
+    monkeypatch.setattr(worker, "_do", do)
+    return found
+
+
+def finish(home, run_id):
+    folder = store.run_folder(home, run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "COMPLETE").touch()
+
+
+def test_a_worker_does_all_features_then_all_runs_once(job, done):
+    ticks = []
+    worker.work(str(job.folder), "runs", tick=lambda: ticks.append(1))
+    assert done == ["features-0", "features-1", *IDS] and len(ticks) == 7
+    assert not list((job.home / "leases").iterdir()) and job.total_attempts("runs") == 0
+    worker.work(str(job.folder), "runs")
+    assert len(done) == 7, "nothing is done again"
+
+
+def test_the_stage_of_features_leaves_the_runs_alone(job, done):
+    worker.work(str(job.folder), "features")
+    assert done == ["features-0", "features-1"] and job.open_tasks("runs") == [0, 1, 2, 3, 4]
+    assert [r["encoded"] for r in job.results("features")] == [3, 3]
+
+
+def test_each_worker_begins_with_its_own_share_and_looks_at_every_task():
+    assert worker.share(5, 0, 2) == [0, 2, 4, 1, 3] and worker.share(5, 1, 2) == [1, 3, 0, 2, 4]
+    assert worker.share(2, 3, 4) == [0, 1] or sorted(worker.share(2, 3, 4)) == [0, 1]
+    assert worker.share(0, 0, 1) == []
+    for count in (1, 2, 3, 7):
+        for index in range(count):
+            assert sorted(worker.share(5, index, count)) == [0, 1, 2, 3, 4]
+
+
+def test_what_another_holds_is_left_and_waited_for_no_longer_than_told(job, done, monkeypatch):
+    monkeypatch.setattr(worker, "POLL_S", 0.01)
+    with Leases(job.home / "leases") as other:
+        held = other.take(IDS[2])
+        worker.work(str(job.folder), "runs", linger_s=0)
+        assert set(IDS) - set(done) == {IDS[2]} and job.open_tasks("runs") == [2]
+        held.release()
+    worker.work(str(job.folder), "runs", linger_s=0)
+    assert done[-1] == IDS[2] and not job.open_tasks("runs")
+
+
+def test_a_worker_that_waits_takes_over_what_another_leaves(job, done, monkeypatch):
+    with Leases(job.home / "leases") as other:
+        held = other.take(IDS[2])
+        monkeypatch.setattr(stopping, "wait", lambda seconds: held.release())
+        worker.work(str(job.folder), "runs")
+    assert done[-1] == IDS[2]
+
+
+def test_a_run_that_somebody_finished_before_the_lease_was_ours_is_not_done_again(job, done, monkeypatch):
+    take = Leases.take
+
+    def late(self, key):
+        if key == IDS[0]:
+            finish(job.home, key)
+        return take(self, key)
+
+    monkeypatch.setattr(Leases, "take", late)
+    worker.work(str(job.folder), "runs")
+    assert done == ["features-0", "features-1", *IDS[1:]]
+
+
+def fail(monkeypatch, error, at=IDS[1]):
+    do, tries = worker._do, []
+
+    def failing(stage, task, home):
+        if task["lease"] == at:
+            tries.append(1)
+            raise error
+        return do(stage, task, home)
+
+    monkeypatch.setattr(worker, "_do", failing)
+    return tries
+
+
+def test_a_failure_of_the_method_is_told_once_and_the_others_go_on(job, done, monkeypatch):
+    tries = fail(monkeypatch, BenchError("the loss is nan"))
+    worker.work(str(job.folder), "runs")
+    assert len(tries) == 1 and len(done) == 6
+    told = job.result("runs", 1)
+    assert told["error"] == "BenchError: the loss is nan" and "failing" in told["traceback"] and "lost" not in told
+
+
+def test_the_machine_s_failure_is_tried_again_and_given_up_after_so_many_times(job, done, monkeypatch):
+    monkeypatch.setattr(worker, "POLL_S", 0)
+    tries = fail(monkeypatch, OSError(28, "No space left on device"))
+    worker.work(str(job.folder), "runs")
+    told = job.result("runs", 1)
+    assert len(tries) == jobs.ATTEMPTS and told["lost"] and "No space left on device" in told["error"]
+    assert len(done) == 6, "the other runs are done"
+
+
+def test_a_task_whose_workers_died_so_many_times_is_given_up(job, done):
+    for _ in range(jobs.ATTEMPTS):
+        job.attempt("runs", 3)
+    worker.work(str(job.folder), "runs")
+    assert IDS[3] not in done and len(done) == 6
+    assert job.result("runs", 3)["lost"] and "given up after 5 tries" in job.result("runs", 3)["error"]
+
+
+def test_being_stopped_counts_for_no_try_and_frees_what_was_held(job, done, monkeypatch):
+    fail(monkeypatch, stopping.Stopped("SIGTERM"))
+    with pytest.raises(stopping.Stopped):
+        worker.work(str(job.folder), "runs")
+    assert job.num_attempts("runs", 1) == 0 and job.is_open("runs", 1) and job.result("runs", 1) is None
+    assert not list((job.home / "leases").iterdir())
+
+
+def test_a_signal_ends_it_after_the_task_in_hand(job, done, monkeypatch):
+    do = worker._do
+
+    def signalled(stage, task, home):
+        result = do(stage, task, home)
+        if task["lease"] == IDS[1]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    monkeypatch.setattr(worker, "_do", signalled)
+    before = signal.getsignal(signal.SIGTERM)
+    worker.stoppable(str(job.folder), "runs", 0, 1)
+    assert done == ["features-0", "features-1", *IDS[:2]] and stopping.requested() == "SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) == before and job.open_tasks("runs") == [2, 3, 4]
+
+
+def test_what_starts_is_what_was_submitted(job, done):
+    path = job.folder / "submission.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"source": "another"}))
+    with pytest.raises(BenchError, match=r"the source tree changed since .* was submitted \(digest another then, "):
+        worker.work(str(job.folder), "runs")
+    assert not done
