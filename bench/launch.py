@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -209,12 +210,22 @@ def _round(job: Job, stage: str, count: int, gpus: int, tick: Callable[[], None]
 
 
 def _stop(started: Sequence[submitit.Job[None]]) -> None:
-    """End workers: asked first, which frees what they hold, killed by submitit a second later; nothing of them is left."""
+    """End workers: asked first, which frees what they hold, then killed; nothing of them is left."""
+    # Not `cancel` at once: at a terminal Ctrl-C reached submitit's controllers too, and a second one keeps them from killing.
+    for s in started:
+        with suppress(ProcessLookupError):
+            os.kill(int(s.job_id), signal.SIGTERM)  # which a controller passes on
+    _wait(started)
     for s in started:
         s.cancel()
-    end = time.monotonic() + GRACE_S
-    with suppress(KeyboardInterrupt):  # a second Ctrl-C waits no longer
-        while time.monotonic() < end and any(s.state == "RUNNING" for s in started):
+    _wait(started)
+
+
+def _wait(started: Sequence[submitit.Job[None]]) -> None:
+    """Up to GRACE_S until they have ended; a second Ctrl-C waits no longer."""
+    until = time.monotonic() + GRACE_S
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < until and any(s.state == "RUNNING" for s in started):
             time.sleep(0.05)
 
 

@@ -30,6 +30,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "power": power.power,
 }
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__, rich_markup_mode=None
 )
@@ -46,6 +48,7 @@ def main() -> None:
     except BenchError as error:
         err.print(f"error: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("stopped; the same command goes on from here")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer makes this of Ctrl-C, without a word
+            err.print("stopped; the same command goes on from here")
+        raise
