@@ -317,6 +317,7 @@ def test_a_tower_that_is_not_causal_has_no_end_of_text_to_miss():
         ({"aggregation": "transport", "temporal_pooling": "attention"}, "transport weighs the frames itself"),
         ({"phrase": "someone"}, "phrase does nothing unless context_init is phrase"),
         ({"antonyms": ("a: b | c",)}, "antonyms does nothing unless numeric is True"),
+        ({"numeric": True, "memory_weight": 0.0}, "numeric does nothing with memory_weight 0"),
         ({"as_released": "continuous"}, "set continuous=True"),
         ({"as_released": "antonym"}, "set numeric=True"),
     ],

@@ -215,6 +215,8 @@ def test_numbers_are_normalised_and_what_is_missing_stays_missing():
     torch.testing.assert_close(found, torch.tensor([0.0, nan, 1.0, 0.25]), equal_nan=True)
     torch.testing.assert_close(numeric.normalised(torch.tensor([4.0, nan])), torch.tensor([0.5, nan]), equal_nan=True)
     assert numeric.normalised(torch.tensor([nan, nan])).isnan().all()
+    found = numeric.normalised(torch.tensor([2.0, math.inf, 6.0, -math.inf]))
+    torch.testing.assert_close(found, torch.tensor([0.0, nan, 1.0, nan]), equal_nan=True)
 
 
 def test_a_video_s_numbers_become_the_mean_of_its_points():
@@ -245,6 +247,8 @@ def test_antonyms_that_are_given_replace_those_known():
     for line, said in (("age young old", "is not written"), ("height: low | high", "no numeric column 'height'")):
         with pytest.raises(BenchError, match=said):
             numeric.pairs(["age"], [line])
+    with pytest.raises(BenchError, match="the column 'age' has two pairs"):
+        numeric.pairs(["age"], ["age: young | old", "age : small | tall"])
     with pytest.raises(NotApplicable, match="columns are age"):
         numeric.pairs(["age"], [])
 
@@ -360,3 +364,38 @@ def test_an_encoder_is_pinned_and_runs_no_code(encoder):
     (encoder / "model.safetensors").rename(encoder / "pytorch_model.bin")
     with pytest.raises(BenchError, match="holds no .safetensors"):
         continuous.encoder_digest(encoder)
+
+
+def pinned(folder):
+    return continuous.embedder(FakeAdapter(), f"{folder}@{continuous.encoder_digest(folder)}")
+
+
+def test_a_text_longer_than_the_encoder_takes_is_cut(encoder):
+    short, long = pinned(encoder)(["arms move " * 6, "arms move " * 40])
+    torch.testing.assert_close(short, long, msg="both are cut to the 14 tokens that 16 positions are sure to hold")
+
+
+def test_layers_of_an_encoder_that_would_not_be_read_are_an_error(encoder):
+    kinds = ["Transformer", "Pooling", "Dense"]
+    (encoder / "modules.json").write_text(json.dumps([{"type": f"sentence_transformers.models.{k}"} for k in kinds]))
+    with pytest.raises(BenchError, match=r"modules\.json has Dense; only Transformer, Pooling, Normalize can be had"):
+        pinned(encoder)
+    (encoder / "modules.json").write_text(
+        json.dumps([{"type": f"sentence_transformers.models.{k}"} for k in kinds[:2]])
+    )
+    assert pinned(encoder)(["arms"]).shape == (1, 16)
+
+
+def test_a_model_that_also_writes_is_no_sentence_encoder(encoder):
+    from transformers import T5Config, T5Model
+
+    T5Model(T5Config(vocab_size=9, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)).save_pretrained(encoder)
+    with pytest.raises(BenchError, match="a t5 with a decoder or without a padding token; take an encoder"):
+        pinned(encoder)
+
+
+def test_a_damaged_encoder_is_said(encoder):
+    path = encoder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BenchError, match=f"transformers cannot load {encoder}"):
+        pinned(encoder)

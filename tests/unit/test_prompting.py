@@ -105,6 +105,36 @@ def test_chunks_keep_one_chunk_for_the_gradient(monkeypatch):
     assert count(prepare(adapter, TEXTS, 4)) < whole / 5
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_no_chunk_keeps_more_for_the_gradient_than_it_may(place, monkeypatch):
+    """Behind its text a context is all that is computed anew, but attention gathers the keys of the whole text for each."""
+    adapter, most = made("tiny-clip"), 4 * 2**20
+    words = [f"{a} {b} {c}" for a in ("left", "right") for b in ("hand", "arm", "leg") for c in ("up", "down", "still")]
+    texts = [
+        f"the person holds the {w} and then turns the {v} slowly to the other side" for w in words for v in words[:8]
+    ]
+    frozen = {p.untyped_storage().data_ptr() for p in adapter.module.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in frozen:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    monkeypatch.setattr(prompting, "MEMORY_BYTES", most)
+    prompts = prepare(adapter, texts, 2, place=place)
+    width = adapter.embed_tokens(adapter.tokenize(["a"])).shape[-1]
+    assert len(prompts.chunks) > 2
+    for chunk in prompts.chunks:
+        kept.clear()
+        context = draw(1, 2, width).requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            whole = prompting._encode(adapter, chunk, context, None)  # what keeps it alive
+        assert sum(kept.values()) <= most, (len(chunk.rows), sum(kept.values()) / most)
+        del whole
+
+
 # --- what is computed --------------------------------------------------------------------------------------------
 
 
@@ -206,6 +236,14 @@ def test_a_context_of_another_shape_than_its_places_is_an_error(shape):
         encode(made("fake"), prepare(made("fake"), TEXTS, 4), draw(*shape))
     with pytest.raises(ValueError, match="contexts of their own"):
         encode(made("fake"), prepare(made("fake"), TEXTS, 4, OWN), draw(4, WIDTH))
+    with pytest.raises(ValueError, match="2 contexts for prompts that take 3"):
+        encode(made("fake"), prepare(made("fake"), TEXTS, 4, OWN), draw(2, 4, WIDTH))
+
+
+@pytest.mark.parametrize("own", [OWN[:-1], (*OWN, 0), (0, 0, 0, -1, 0, 0), ()])
+def test_each_text_takes_one_context_that_is_there(own):
+    with pytest.raises(ValueError, match=f"{len(own)} contexts of their own for 6 texts, or a negative one"):
+        prepare(made("fake"), TEXTS, 4, own)
 
 
 def test_buckets_of_any_coarseness_give_the_same(monkeypatch):

@@ -95,7 +95,10 @@ def test_a_loss_that_is_no_number_stops_and_says_when(value):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("optimizer", "adam"), ("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("learning_rate", math.nan)],
+    [
+        *[("optimizer", "adam"), ("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("learning_rate", math.nan)],
+        *[("weight_decay", v) for v in (-0.1, math.nan, math.inf)],
+    ],
 )
 def test_a_config_that_cannot_train_is_an_error_that_names_it(field, value):
     with pytest.raises(BenchError, match=f"{field}.*{value}"):
