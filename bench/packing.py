@@ -58,7 +58,7 @@ class Tree:
 
     def encode(self, context: Tensor) -> Tensor:
         """Contexts float32 `(G, M, W)` -> text features `(P, D)`, not normalised; gradients reach the contexts."""
-        given = F.embedding(self.vectors, context.reshape(-1, context.shape[-1]))
+        given = gathered(context.reshape(-1, context.shape[-1]), self.vectors)
         x = self.live.index_add(0, self.places, given)
         *layers, last = self.tower.layers
         for layer, past in zip(layers, self.frozen, strict=False):
@@ -77,13 +77,19 @@ def _layer(
     parts = []
     with plain_attention(x.device):
         for b in attention.buckets:
-            # F.embedding, because the backward of index_select is several times slower on a CPU.
-            taken = [F.embedding(rows, of) for rows, of in ((b.queries, q), (b.keys, keys), (b.keys, values))]
+            taken = [gathered(of, rows) for rows, of in ((b.queries, q), (b.keys, keys), (b.keys, values))]
             q_heads, k_heads, v_heads = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in taken)
             seen = F.scaled_dot_product_attention(q_heads, k_heads, v_heads, attn_mask=b.mask)
             parts.append(seen.transpose(1, 2).reshape(b.queries.numel(), -1))
-    attended = F.embedding(attention.rows, torch.cat(parts))
-    return layer.finish(x if only is None else F.embedding(only, x), attended), (keys, values)
+    attended = gathered(torch.cat(parts), attention.rows)
+    return layer.finish(x if only is None else gathered(x, only), attended), (keys, values)
+
+
+def gathered(values: Tensor, rows: Tensor) -> Tensor:
+    """Rows int64 of any shape out of `values (n, W)`, by the call whose backward pass is the faster one: several times, on either side."""
+    if values.device.type == "cpu":
+        return F.embedding(rows, values)
+    return torch.index_select(values, 0, rows.flatten()).view(*rows.shape, values.shape[1])
 
 
 @contextlib.contextmanager

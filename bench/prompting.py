@@ -12,7 +12,7 @@ Shape legend: P texts, L tokens, W text width, M context tokens, G contexts, D j
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bench import packing
 from bench.contracts import PROMPTS, BenchError, LayeredText, NotApplicable, PromptableAdapter, Tokens
+from bench.replay import MOST_TOKENS, Replayed
 
 MEMORY_BYTES = 3 * 2**30  # kept for the gradient of one step; two such steps fit a laptop's memory side by side
 KEPT_FLOATS = 26  # a token, a layer and a unit of width; measured on CLIP's tower with QuickGELU, the most of any
@@ -47,6 +48,7 @@ class Prompts:
     tokens_a_step: int
     tokens_whole: int
     why_whole: str = ""
+    step: Replayed | None = field(default=None, compare=False, repr=False)  # where one tree of few tokens is all of it
 
     def __len__(self) -> int:
         return self.num
@@ -99,6 +101,7 @@ def prepare(
             chunks = tuple(_plain(adapter, tokens))
             computed = sum(c.tokens.ids.numel() for c in chunks if c.tokens)
     order = torch.argsort(torch.cat([chunk.rows for chunk in chunks]))
+    tree = chunks[0].tree if len(chunks) == 1 and computed <= MOST_TOKENS else None
     return Prompts(
         num=len(texts),
         num_context_tokens=num_context_tokens,
@@ -110,6 +113,7 @@ def prepare(
         tokens_a_step=computed,
         tokens_whole=whole,
         why_whole=why,
+        step=None if tree is None else Replayed(tree.encode),
     )
 
 
@@ -134,9 +138,11 @@ def encode(adapter: PromptableAdapter, prompts: Prompts, context: Tensor) -> Ten
     for chunk in prompts.chunks:
         if again:
             parts.append(checkpoint(_encode, adapter, chunk, contexts, prompts.own, use_reentrant=False))
+        elif prompts.step is not None:
+            parts.append(prompts.step(contexts))
         else:
             parts.append(_encode(adapter, chunk, contexts, prompts.own))
-    return torch.nn.functional.embedding(prompts.order, torch.cat(parts))
+    return packing.gathered(torch.cat(parts), prompts.order)
 
 
 def _encode(adapter: PromptableAdapter, chunk: _Chunk, contexts: Tensor, own: Tensor | None) -> Tensor:
