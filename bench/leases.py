@@ -9,10 +9,8 @@ seconds of the watcher's own clock, or at once where the holder was a process of
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import platform
 import re
 import secrets
 import threading
@@ -21,6 +19,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from bench._processes import machine, started
 
 BEAT_S = 10.0
 LAPSE_S = 60.0  # six beats: a network disk may keep a file's time from others for some seconds
@@ -39,40 +39,7 @@ class Holder:
     @property
     def is_gone(self) -> bool:
         """Whether it was a process of this machine that has ended; False where that cannot be known."""
-        return self.machine == machine() and _started(self.pid) != self.started
-
-
-@functools.cache
-def machine() -> str:
-    """This host, its boot, and the space that process numbers are counted in."""
-    boot = space = ""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    with suppress(OSError):
-        space = str(Path("/proc/self/ns/pid").readlink())
-    return f"{platform.node()} {boot} {space}"
-
-
-def _started(pid: int) -> str:
-    """When a process started, as the kernel tells it; "" where there is none, or a dead one that nobody has asked about yet."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
-        return "" if not _signalled(pid) else "alive"  # no /proc: a later process of that number passes for it
-    state, *rest = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else rest[18]
-
-
-def _signalled(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return self.machine == machine() and started(self.pid) != self.started
 
 
 class Lease:
@@ -96,7 +63,7 @@ class Leases:
 
     def __init__(self, folder: Path, job: str = "", beat_s: float = BEAT_S, lapse_s: float = LAPSE_S) -> None:
         self.folder, self.beat_s, self.lapse_s = folder, beat_s, lapse_s
-        self.me = Holder(secrets.token_hex(8), machine(), os.getpid(), _started(os.getpid()), job)
+        self.me = Holder(secrets.token_hex(8), machine(), os.getpid(), started(os.getpid()), job)
         self._held: dict[str, Lease] = {}
         self._seen: dict[str, tuple[Any, float]] = {}  # key -> what its file was, and since when by our clock
         self._guard, self._end = threading.Lock(), threading.Event()
