@@ -23,6 +23,7 @@ from typing import Any
 from bench._processes import machine, started
 
 BEAT_S = 10.0
+KEY = r"[A-Za-z0-9_-]+"
 LAPSE_S = 60.0  # six beats: a network disk may keep a file's time from others for some seconds
 
 
@@ -100,12 +101,19 @@ class Leases:
             self._held[key] = lease
         return lease
 
+    def sweep(self) -> None:
+        """Remove the leases of processes of this machine that are gone, which nobody asked for since."""
+        for path in self.folder.iterdir():
+            if re.fullmatch(KEY, path.name) and (holder := _read(path)) is not None and holder.is_gone:
+                if lease := self.take(path.name):
+                    lease.release()
+
     def holder(self, key: str) -> Holder | None:
         """Who holds a lease; None where nobody does, or its file is just being written."""
         return _read(self._path(key))
 
     def _path(self, key: str) -> Path:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+        if not re.fullmatch(KEY, key):
             raise ValueError(f"{key!r} is no name of a lease")
         return self.folder / key
 
