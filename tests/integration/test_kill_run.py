@@ -28,8 +28,7 @@ print(jobs.create(home, work_of([run], home).stages, {"source": source_digest()}
 """
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.full), 5])
-def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos, undisturbed, step):
+def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos, undisturbed):
     env = {**os.environ, "FAKE_PLACE": str(undisturbed.folder), "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
 
     def python(*words):
@@ -39,9 +38,9 @@ def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, vi
 
     home = tmp_path / "home"
     job, run_id = python("-c", PLAN, home, videos)[0].split()
-    said, errors = python(ROOT / "tests" / "killing.py", home, job, run_id, step)
+    said, errors = python(ROOT / "tests" / "killing.py", home, job, run_id)
     found = json.loads(said.splitlines()[-1])
     print(found["before"], "places")
     assert found["wrong"] == [], errors[-3000:]
-    assert found["before"] == found["after"] >= 20 // step
+    assert found["before"] == found["after"] >= 15
     assert found["run"] == ["COMPLETE", "interpretation.json", "predictions.npz", "run.json", "scores.csv"]
