@@ -263,9 +263,9 @@ def test_scores_by_other_metrics_are_no_failure_and_none_at_all_are_one(fake):
 @pytest.mark.parametrize(
     "then, now, same",
     [
-        (OSError("{home}/features is full"), OSError("{home}/features is full"), True),
-        (OSError("{root}/run is gone"), OSError("{root}/run is gone"), True),
-        (OSError("{home}/features is full"), OSError("{home}/runs is full"), False),
+        (RuntimeError("{home}/features is full"), RuntimeError("{home}/features is full"), True),
+        (RuntimeError("{root}/run is gone"), RuntimeError("{root}/run is gone"), True),
+        (RuntimeError("{home}/features is full"), RuntimeError("{home}/runs is full"), False),
         (ValueError("odd"), ValueError("even"), False),
         (ValueError("odd"), TypeError("odd"), False),
     ],
