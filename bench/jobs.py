@@ -23,6 +23,7 @@ from bench._folders import COMPLETE
 from bench.contracts import BenchError
 
 STAGES = ("features", "runs")
+CANCELLED = "cancelled"
 ATTEMPTS = 5  # of a task within a submission whose worker died or whose machine failed; being stopped in good order counts for none
 
 
@@ -103,6 +104,24 @@ class Job:
     def num_attempts(self, stage: str, number: int) -> int:
         """How often a worker began a task and did not end it."""
         return sum(1 for _ in (self.folder / "attempts").glob(f"{stage}-{number}.*"))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was cancelled, and not resumed since."""
+        return (self.folder / CANCELLED).is_file()
+
+    def cancel(self) -> None:
+        """Workers that start from now on end at once."""
+        write_atomic(self.folder / CANCELLED, "")
+
+    def resume(self) -> None:
+        """Open again what was cancelled or given up; what failed for its own reasons stays as it is."""
+        (self.folder / CANCELLED).unlink(missing_ok=True)
+        for path in (self.folder / "attempts").glob("*"):
+            path.unlink(missing_ok=True)
+        for path in (self.folder / "done").glob("*.json"):
+            if _json(path).get("lost"):
+                path.unlink(missing_ok=True)
 
     def total_attempts(self, stage: str) -> int:
         """How often workers began tasks of a stage and did not end them."""

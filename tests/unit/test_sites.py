@@ -47,7 +47,7 @@ def test_times_are_slurm_s(tmp_path, time, minutes):
     ("text", "said"),
     [
         ('partitions = "gpu"', "there is no key 'partitions'; did you mean partition?"),
-        ("[runs]\nwalltime = 3", r"\[runs\] there is no key 'walltime'; the keys are partition, account"),
+        ("[runs]\nwalltime = 3", r"\[runs\] there is no key 'walltime'; did you mean time"),
         ('[runs]\ndevice = "cpu"', r"\[runs\] there is no key 'device'"),
         ("[run]\ncpus = 1", "there is no key 'run'; did you mean runs"),
         ("cpus = 0", "cpus is 0; it is at least 1"),

@@ -1,0 +1,239 @@
+"""Submissions to Slurm: arrays of workers through submitit, which wait for each other by dependencies; no process stays behind.
+
+The workers of the runs start when those of the features have ended, however that was (`afterany`): they make up for what is missing.
+Two rounds of a few workers follow, which end at once where nothing is left. What Slurm is asked afterwards is one `squeue`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import devices, jobs
+from bench._files import write_atomic
+from bench._inside import PACKAGES, ROOT
+from bench.contracts import BenchError
+from bench.leases import LAPSE_S
+from bench.provenance import COMMAND, source_digest
+from bench.slurm_worker import SlurmWorker
+
+if TYPE_CHECKING:
+    from bench.jobs import Job
+    from bench.sites import Resources, Site
+
+ROUNDS = 2  # of a few workers after the arrays, for what was lost with a worker
+ROUND_WORKERS = 4
+RUNS_A_WORKER = 4  # fewer are not worth a job of their own
+SIGNAL_S = 90  # before the limit of a job's time; a quarter of that where it is short
+ASK_S = 30  # for an answer of Slurm's commands
+IDS = "slurm.json"  # in a submission's folder: stage or round -> ids of its arrays
+
+
+def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
+    """Start workers for what is open of a submission; ids of the arrays, stage by stage, which the submission's folder keeps.
+
+    Args:
+        root: where the workers import the code from.
+
+    Raises:
+        BenchError: Slurm refuses, with its own words; nothing of this submission stays in its queue.
+    """
+    for tool in ("sbatch", "srun", "scontrol"):
+        if shutil.which(tool) is None:
+            raise BenchError(
+                f"there is no {tool} here; submit on a login node of the cluster, or run with --where local"
+            )
+    features, runs = (len(job.open_tasks(stage)) for stage in jobs.STAGES)
+    most = _max_array()
+    plan: list[tuple[str, str, int, float, Resources]] = []
+    if features:
+        plan.append(("features", "features", min(features, site.features.max_jobs), 0.0, site.features))
+    workers = min(-(-runs // RUNS_A_WORKER), site.runs.max_jobs)
+    if runs:
+        plan.append(("runs", "runs", workers, 0.0, site.runs))
+        few = min(workers, ROUND_WORKERS)
+        plan += [(f"round {n + 1}", "runs", few, 2 * LAPSE_S, site.runs) for n in range(ROUNDS)]
+    ids: dict[str, list[str]] = {}
+    before: list[str] = []
+    with _environment(site, job.home, root):
+        try:
+            for name, stage, count, linger_s, wanted in plan:
+                calls = [SlurmWorker(str(job.folder), stage, n, count, linger_s) for n in range(count)]
+                parts = [calls[start : start + most] for start in range(0, count, most)]
+                ids[name] = [_array(part, job, name, wanted, site, before) for part in parts]
+                before = ids[name]
+                write_atomic(job.folder / IDS, json.dumps(ids))
+        except BaseException as error:
+            _scancel([i for known in ids.values() for i in known])
+            if isinstance(error, subprocess.CalledProcessError) or type(error).__name__ == "FailedJobError":
+                raise BenchError(
+                    f"Slurm does not take the job ({_words(error)}); {site.path} has its partition and account"
+                ) from error
+            raise
+    return ids
+
+
+def _array(
+    calls: Sequence[Callable[[], str]], job: Job, name: str, wanted: Resources, site: Site, after: Sequence[str]
+) -> str:
+    import submitit
+
+    executor = submitit.SlurmExecutor(folder=job.folder / "submitit", python=site.python or None)
+    more: dict[str, Any] = {"requeue": True}
+    if after:
+        more["dependency"] = f"afterany:{':'.join(after)}"
+    for line in wanted.sbatch:
+        key, sign, value = line.removeprefix("--").partition("=")
+        more[key] = value if sign else True
+    asked = {
+        "partition": wanted.partition or None,
+        "account": wanted.account or None,
+        "qos": wanted.qos or None,
+        "gres": wanted.gres or None,
+        "mem": wanted.memory_gb or None,
+        "gpus_per_node": wanted.gpus or None,
+    }
+    executor.update_parameters(
+        job_name=f"kpbench-{job.job_id}-{name.replace(' ', '-')}",
+        time=wanted.time_min,
+        cpus_per_task=wanted.cpus,
+        ntasks_per_node=1,
+        nodes=1,
+        signal_delay_s=min(SIGNAL_S, wanted.time_min * 15),
+        setup=[*_scratch(site), *wanted.setup],
+        additional_parameters=more,
+        wckey=None,
+        **{key: value for key, value in asked.items() if value is not None},
+    )
+    submitted = executor.map_array(_call, calls)
+    return submitted[0].job_id.partition("_")[0]
+
+
+def _call(worker: SlurmWorker) -> str:
+    return worker()
+
+
+def _scratch(site: Site) -> list[str]:
+    return [f'export TMPDIR="{site.scratch}"', 'mkdir -p "$TMPDIR"'] if site.scratch else []
+
+
+@contextmanager
+def _environment(site: Site, home: Path, root: Path) -> Iterator[None]:
+    """What `sbatch` passes on to the workers."""
+    told = {
+        "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        "BENCH_HOME": str(home),
+        COMMAND: json.dumps(sys.argv),
+        devices.VARIABLE: site.device,
+    }
+    before = dict(os.environ)
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def snapshot(job: Job) -> Path:
+    """A frozen copy of the source tree in the submission's folder, for workers to run from."""
+    root = job.folder / "source"
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+# --- afterwards ----------------------------------------------------------------------------------------------------------
+
+
+def arrays(job: Job) -> dict[str, list[str]]:
+    """Ids of a submission's arrays, by stage or round; none where it is not on Slurm."""
+    path = job.folder / IDS
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def queue() -> dict[str, dict[str, int]]:
+    """Array id -> state -> how many of its jobs, of all jobs of this user that are in the queue; one question to Slurm.
+
+    Raises:
+        BenchError: Slurm does not answer.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for line in _ask("squeue", "--me", "--noheader", "--array", "--format=%F %T").splitlines():
+        array, _, state = line.strip().partition(" ")
+        states = found.setdefault(array, {})
+        states[state] = states.get(state, 0) + 1
+    return found
+
+
+def in_queue(job: Job, known: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """State -> number of a submission's jobs that are in the queue."""
+    counts: dict[str, int] = {}
+    for array in (i for ids in arrays(job).values() for i in ids):
+        for state, number in known.get(array, {}).items():
+            counts[state] = counts.get(state, 0) + number
+    return counts
+
+
+def cancel(job: Job) -> None:
+    """Take a submission's jobs out of the queue; workers that start all the same find that it is cancelled.
+
+    Raises:
+        BenchError: it is not on Slurm, or Slurm does not answer.
+    """
+    ids = [i for known in arrays(job).values() for i in known]
+    if not ids:
+        raise BenchError(f"{job.job_id} was not submitted to Slurm; Ctrl-C ends it where it runs")
+    job.cancel()
+    _ask("scancel", *ids)
+
+
+def _scancel(ids: Sequence[str]) -> None:
+    if ids:
+        subprocess.run(["scancel", *ids], capture_output=True, timeout=ASK_S, check=False)
+
+
+def _max_array() -> int:
+    """Jobs that an array of this cluster may have."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
+    return max(1, int(found[1]) - 1) if found else 1000
+
+
+def _ask(*words: str) -> str:
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=ASK_S)
+    except FileNotFoundError:
+        raise BenchError(f"there is no {words[0]} here; ask on a login node of the cluster") from None
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{words[0]} does not answer within {ASK_S} s; Slurm may be down: try again later") from None
+    if done.returncode:
+        raise BenchError(f"{' '.join(words[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def _words(error: BaseException) -> str:
+    """What sbatch said, in a line."""
+    said = getattr(error, "stderr", None) or str(error)
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    lines = [line.strip() for line in text.splitlines() if "sbatch: error" in line]
+    return "; ".join(line.replace("sbatch: error: ", "") for line in lines) or " ".join(text.split())[-300:]
+
+
+def told(site: Site, root: Path) -> dict[str, Any]:
+    """What a submission keeps of how it was submitted."""
+    return {
+        "where": "slurm",
+        "site": str(site.path),
+        "device": site.device,
+        "root": str(root),
+        "source": source_digest(),
+    }
