@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -122,6 +123,11 @@ class Job:
         for path in (self.folder / "done").glob("*.json"):
             if _json(path).get("lost"):
                 path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove it whole: it never came to be."""
+        (self.folder / "submission.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def total_attempts(self, stage: str) -> int:
         """How often workers began tasks of a stage and did not end them."""

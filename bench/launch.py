@@ -111,11 +111,15 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
     return outcome(planned, len(planned) - len(todo), work.stored, job)
 
 
-def work_of(todo: Sequence[ResolvedRun], home: Path, shards: int = 1) -> Work:
-    """The tasks that bring these runs to COMPLETE; a task of features is so many shards."""
+def work_of(todo: Sequence[ResolvedRun], home: Path, shards: int = 1, device: str | None = None) -> Work:
+    """The tasks that bring these runs to COMPLETE; a task of features is so many shards.
+
+    Args:
+        device: where the work will be done, "cpu" or "cuda", where that is not this machine.
+    """
     stored, megabytes, features = 0, 0.0, []
     for need in needs(todo, home):
-        manifest, found = load_manifest(home, need.resolved.manifest), feature_store(need.resolved, home)
+        manifest, found = load_manifest(home, need.resolved.manifest), feature_store(need.resolved, home, device)
         missing = found.missing(manifest, need.positions)
         stored += len(need.positions) - len(missing)
         adapter, keys = load_adapter(need.resolved.spec.backbone), row_keys(manifest)

@@ -244,13 +244,13 @@ def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
     return [Need(r, tuple(sorted(rows))) for r, rows in wanted.values()]
 
 
-def feature_store(resolved: ResolvedRun, home: Path) -> FeatureStore:
-    """The store that a run reads its features from."""
+def feature_store(resolved: ResolvedRun, home: Path, device: str | None = None) -> FeatureStore:
+    """The store that a run reads its features from; `device` is where the backbone runs, if not here."""
     from bench.features import FeatureStore, store_folder
     from bench.forward import device_of
 
     spec, adapter = resolved.spec, load_adapter(resolved.spec.backbone)
-    device = device_of(adapter).type
+    device = device or device_of(adapter).type
     # Features of two kinds of device agree to rounding only, so they never stand in one store.
     numerics = spec.numerics + ("" if device == "cpu" else f" on {device}")
     folder = store_folder(home, adapter, resolved.num_frames, spec.frames.sampling, spec.frames.decoder, numerics)

@@ -228,7 +228,7 @@ def _words(error: BaseException) -> str:
     return "; ".join(line.replace("sbatch: error: ", "") for line in lines) or " ".join(text.split())[-300:]
 
 
-def told(site: Site, root: Path) -> dict[str, Any]:
+def told(site: Site) -> dict[str, Any]:
     """What a submission keeps of how it was submitted."""
     return {
         "where": "slurm",

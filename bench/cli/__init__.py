@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from bench._inside import check_packages
-from bench.cli import backbones, knowledge, look, power, records, run
+from bench.cli import backbones, cluster, knowledge, look, power, records, run
 from bench.cli._common import err
 from bench.contracts import BenchError
 
@@ -17,6 +17,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "list": look.list_names,
     "run": run.run,
     "status": look.status,
+    "cancel": cluster.cancel,
+    "resume": cluster.resume,
+    "logs": cluster.logs,
     "show": records.show,
     "rescore": records.rescore,
     "reproduce": records.reproduce,

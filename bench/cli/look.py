@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from bench import plugins
 from bench._files import bench_home
+from bench.cli import cluster
 from bench.cli._common import err, out, print_table
 
 
@@ -36,17 +38,30 @@ STATES = ("complete", "n/a", "failed", "damaged")
 
 def status(
     each: Annotated[bool, typer.Option("--runs", help="One line a run, with its id and top-1 in percent.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay while a submission is in Slurm's queue.")] = False,
 ) -> None:
-    """Every run in $BENCH_HOME by state; exit code 1 if one failed or is damaged. Example: python -m bench status --runs"""
+    """Submissions that are not done, and every run in $BENCH_HOME by state.
+
+    Exit code 1 if a run failed, is damaged or lost; 3 while a submission is in Slurm's queue. Example: python -m bench status --runs
+    """
+    home = bench_home(writes=False)
+    code = cluster.watch(home) if watch else cluster.show_submissions(home)
+    if _runs(home, each) and code == cluster.DONE:
+        code = cluster.FAILED
+    if code:
+        raise typer.Exit(code)
+
+
+def _runs(home: Path, each: bool) -> bool:
+    """Print every run by state; whether one failed or is damaged."""
     import pandas as pd
 
     from bench import store
 
-    home = bench_home(writes=False)
     scores = store.Results(home).scores
     if scores.empty:
         out.print(f"no runs yet in {home}; make bench starts some")
-        return
+        return False
     runs = scores.drop_duplicates("run_id")
     if each:
         top1 = scores[scores["metric"] == "top1"].set_index("run_id")["value"]
@@ -55,7 +70,7 @@ def status(
             setting = f"{r['protocol']}{shots} split {r['split']} seed {r['seed']}"
             shown = f"{100 * top1[r['run_id']]:5.1f}" if r["run_id"] in top1 else f"{r['status']:>5}"
             out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
-        return
+        return False
     rows = []
     for key, group in runs.groupby(["dataset", "protocol", "backbone", "label"], sort=True, dropna=False):
         counts = group["status"].value_counts()
@@ -64,5 +79,4 @@ def status(
     bad = runs[runs["status"].isin(["failed", "damaged"])]
     for state, run_id, reason in zip(bad["status"], bad["run_id"], bad["reason"], strict=True):
         err.print(f"{state:7} {run_id}  {reason}")
-    if len(bad):
-        raise typer.Exit(1)
+    return bool(len(bad))

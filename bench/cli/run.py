@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,14 @@ from bench._files import bench_home
 from bench.cli._common import Names, choice_of, err, out, tell_problems
 from bench.contracts import BenchError
 
+if TYPE_CHECKING:
+    from bench.launch import Outcome
+
 
 def run(
-    where: Annotated[str, typer.Option(help="debug (this process) or local (one worker a core).")] = "local",
+    where: Annotated[
+        str, typer.Option(help="debug (this process), local (one worker a core or GPU) or slurm.")
+    ] = "local",
     sweep: Annotated[str, typer.Option(help="A file in sweeps/.")] = "leaderboard",
     dataset: Annotated[str, typer.Option(help="A file in bench/datasets/.")] = "toy",
     root: Annotated[str | None, typer.Option(help="Where the data set lies.")] = None,
@@ -35,13 +40,21 @@ def run(
     compile: Annotated[bool, typer.Option("--compile", help="Put the backbones through torch.compile.")] = False,
     workers: Annotated[int | None, typer.Option(help="Workers; one a core unless given.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="On Slurm: run a copy of the code as it is now.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="On Slurm: wait for the end, then the tables.")] = False,
 ) -> None:
     """Do a sweep: every run that is not complete yet, then the tables. Example: python -m bench run --dataset toy --seeds 1"""
     from bench import store
-    from bench.launch import PLACES
+    from bench.launch import PLACES, launch
 
-    if where not in PLACES:
-        raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
+    if where not in (*PLACES, "slurm"):
+        raise BenchError(f"unknown place {where!r}; runs go to {', '.join(PLACES)} or slurm")
+    if where != "slurm" and (snapshot or wait):
+        raise BenchError(
+            f"{'--snapshot' if snapshot else '--wait'} is for --where slurm; {where} runs are waited for here"
+        )
     home = bench_home()
     choice = choice_of(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
     choice = dataclasses.replace(choice, num_frames=frames, precision=precision, compile=compile)
@@ -70,15 +83,23 @@ def run(
                 f"{r.run_id}  {state:8}  {r.spec.backbone}  {r.spec.method}  {r.spec.protocol} {r.spec.shots or ''} seed {r.spec.seed}"
             )
         return
-    failed = _launch(planned, home, where, workers) if complete < len(planned) else False
+    if where == "slurm" and complete < len(planned):
+        from bench.cli import cluster
+        from bench.launch import outcome
+
+        job = cluster.submit([r for r in planned if not store.is_complete(home, r.run_id)], home, sweep, snapshot)
+        if not wait:
+            return
+        cluster.wait(job)
+        failed = _told(outcome(planned, complete, 0, job))
+    else:
+        failed = _told(launch(planned, home, where, workers)) if complete < len(planned) else False
     if _show_report(home, planned[0].manifest, getattr(module, "TABLE", "backbones")) or failed:
         raise typer.Exit(1)
 
 
-def _launch(planned: list[Any], home: Path, where: str, workers: int | None) -> bool:
-    from bench.launch import launch
-
-    outcome = launch(planned, home, where, workers)
+def _told(outcome: Outcome) -> bool:
+    """Say what became of a launch; whether a run has no result."""
     out.print(
         f"features: {outcome.encoded} videos encoded now, {outcome.stored} were stored, {outcome.undecodable} cannot be decoded; "
         f"runs: {outcome.complete - outcome.before} done now, {outcome.before} were complete"

@@ -1,0 +1,196 @@
+"""The commands for work on a cluster: cancel, resume and logs; and what `run` and `status` do with submissions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from bench import jobs, sites, slurm
+from bench._files import bench_home
+from bench._inside import ROOT
+from bench.cli._common import err, out, print_table
+from bench.contracts import BenchError
+
+if TYPE_CHECKING:
+    from bench.jobs import Job
+    from bench.launch import Work
+    from bench.specs import ResolvedRun
+
+SHOWN = 40  # last lines of a log
+POLL_S = 2.0
+DONE, FAILED, GOING = 0, 1, 3  # exit codes of status: what became of the submissions
+
+Which = Annotated[str | None, typer.Argument(help="A submission (the first characters do); the last one unless given.")]
+
+
+def submit(todo: Sequence[ResolvedRun], home: Path, sweep: str, freeze: bool) -> Job:
+    """Submit runs to Slurm and say how to look at them.
+
+    Args:
+        freeze: whether the workers run a copy of the source tree as it is now.
+
+    Raises:
+        BenchError: no or a wrong site file, or Slurm does not take it; nothing of the submission stays then.
+    """
+    site, work = plan(todo, home)
+    job = jobs.create(home, work.stages, {"sweep": sweep, **slurm.told(site)})
+    try:
+        ids = slurm.submit(job, site, slurm.snapshot(job) if freeze else ROOT)
+    except BaseException:
+        job.discard()
+        raise
+    out.print(f"submitted {job.job_id}: {work.num_videos} videos to encode, {len(todo)} runs")
+    for name, arrays in ids.items():
+        out.print(f"  {name:8}  Slurm {', '.join(arrays)}")
+    out.print("python -m bench status --watch shows it; cancel, resume and logs RUN_ID take it from there")
+    return job
+
+
+def plan(todo: Sequence[ResolvedRun], home: Path) -> tuple[sites.Site, Work]:
+    """The site and what there is to do on it."""
+    from bench.launch import SHARDS_A_GPU_TASK, work_of
+
+    site = sites.load(sites.find(home))
+    on_gpu = site.device == "cuda"
+    return site, work_of(todo, home, SHARDS_A_GPU_TASK if on_gpu else 1, site.device)
+
+
+def wait(job: Job) -> None:
+    """Until no job of a submission is in the queue. Ctrl-C leaves it to itself."""
+    while slurm.in_queue(job, slurm.queue()):
+        time.sleep(POLL_S)
+
+
+def cancel(which: Which = None) -> None:
+    """Take a submission out of Slurm's queue; what is complete stays, and resume goes on. Example: python -m bench cancel"""
+    job = jobs.find(bench_home(), which)
+    slurm.cancel(job)
+    out.print(f"cancelled {job.job_id}; python -m bench resume {job.job_id} goes on with what is left")
+
+
+def resume(which: Which = None) -> None:
+    """Submit what is left of a submission again: what was cancelled, lost with its node, or given up. Example: python -m bench resume"""
+    job = jobs.find(bench_home(), which)
+    if job.submission.get("where") != "slurm":
+        raise BenchError(f"{job.job_id} ran here and not on Slurm; start the same command again")
+    if running := slurm.in_queue(job, slurm.queue()):
+        raise BenchError(
+            f"{job.job_id} has {sum(running.values())} jobs in the queue still; cancel it first, or let it end"
+        )
+    from bench.worker import check_source
+
+    root = job.folder / "source"
+    if not root.is_dir():
+        check_source(job)
+        root = ROOT
+    job.resume()
+    left = sum(len(job.open_tasks(stage)) for stage in jobs.STAGES)
+    if not left:
+        out.print(f"nothing is left of {job.job_id}")
+        return
+    for name, arrays in slurm.submit(job, sites.load(sites.find(job.home)), root).items():
+        out.print(f"  {name:8}  Slurm {', '.join(arrays)}")
+
+
+def logs(
+    run_id: Annotated[str, typer.Argument(help="12 hexadecimal characters, or the first of them.")],
+    lines: Annotated[int, typer.Option(help="How many of its last lines.")] = SHOWN,
+) -> None:
+    """The log of the worker that did a run, or has it in hand. Example: python -m bench logs 0123"""
+    home = bench_home(writes=False)
+    job, found = _worker_log(home, run_id)
+    if found is None:
+        raise BenchError(f"no worker has begun the run {run_id} of {job.job_id} yet")
+    for path in (found.with_suffix(".out"), found):
+        if path.is_file() and (text := path.read_text(errors="replace").splitlines()):
+            out.print(f"{path}:")
+            for line in text[-lines:]:
+                out.print(f"  {line}")
+
+
+def _worker_log(home: Path, run_id: str) -> tuple[Job, Path | None]:
+    """The last submission that holds a run, and the error log of its worker; None where none began it."""
+    from bench.leases import Leases
+
+    for job_id in reversed(jobs.all_ids(home)):
+        job = jobs.Job(home / "jobs" / job_id)
+        for number, task in enumerate(job.stages["runs"]):
+            if not str(task["lease"]).startswith(run_id) or not run_id:
+                continue
+            holder = Leases(home / "leases").holder(str(task["lease"]))
+            name = (job.result("runs", number) or {}).get("log") or (holder.job if holder else None)
+            return job, job.folder / "submitit" / Path(name).name if name else None
+    raise BenchError(f"no submission under {home / 'jobs'} holds a run {run_id!r}")
+
+
+# --- status --------------------------------------------------------------------------------------------------------------
+
+
+def submissions(home: Path) -> tuple[list[tuple[str, ...]], int]:
+    """A row for each submission with something left, and the exit code that they come to together."""
+    rows, code, known = [], DONE, None
+    for job_id in jobs.all_ids(home):
+        job = jobs.Job(home / "jobs" / job_id)
+        left = {stage: len(job.open_tasks(stage)) for stage in jobs.STAGES}
+        lost = sum(bool(r.get("lost")) for stage in jobs.STAGES for r in job.results(stage))
+        if not any(left.values()) and not lost:
+            continue
+        if slurm.arrays(job) and known is None:
+            known = slurm.queue()
+        states = slurm.in_queue(job, known or {})
+        state = ", ".join(f"{number} {name.lower()}" for name, number in sorted(states.items()))
+        if states:
+            code = max(code, GOING)
+        elif any(left.values()) or lost:
+            code = max(code, FAILED) if code != GOING else code
+            state = (
+                "cancelled"
+                if job.is_cancelled
+                else "not in the queue; python -m bench resume"
+                if slurm.arrays(job)
+                else "here"
+            )
+        done = [f"{len(job.stages[s]) - left[s]}/{len(job.stages[s])}" for s in jobs.STAGES]
+        rows.append((job_id, str(job.submission.get("sweep", "")), *done, str(lost), state))
+    return rows, code
+
+
+def table() -> Table:
+    """The head of the table of submissions."""
+    return Table("submission", "sweep", "features", "runs", "lost", "in Slurm's queue", box=None)
+
+
+def show_submissions(home: Path) -> int:
+    """Print the submissions with something left; the exit code."""
+    rows, code = submissions(home)
+    if rows:
+        print_table(table(), rows)
+    return code
+
+
+def watch(home: Path) -> int:
+    """The same, live, until nothing is in the queue any more."""
+    from rich.live import Live
+
+    def drawn(rows: list[tuple[str, ...]]) -> Any:
+        shown = table()
+        for row in rows:
+            shown.add_row(*row)
+        return shown
+
+    rows, code = submissions(home)
+    with Live(drawn(rows), console=out, refresh_per_second=4, transient=True) as live:
+        while code == GOING:
+            time.sleep(POLL_S)
+            try:
+                rows, code = submissions(home)
+            except BenchError as error:  # Slurm may be away for a while
+                err.print(str(error))
+                continue
+            live.update(drawn(rows))
+    return show_submissions(home)
