@@ -234,6 +234,5 @@ def told(site: Site) -> dict[str, Any]:
         "where": "slurm",
         "site": str(site.path),
         "device": site.device,
-        "root": str(root),
         "source": source_digest(),
     }
