@@ -26,7 +26,14 @@ from bench.specs import SCHEMA
 BASIC: dict[str, Any] = {
     **dict.fromkeys(("dataset", "backbone", "method", "label", "protocol", "split", "text_source", "bank"), ""),
     **{"seed": 0, "shots": pd.NA, "num_frames": 0, "num_views": 0, "needs_train": False, "toy_scale": False},
-    **{"bank_control": "none", "precision": "float32", "pretraining": "", "group_kind": ""},
+    **{
+        "evaluation": "test",
+        "study": "",
+        "bank_control": "none",
+        "precision": "float32",
+        "pretraining": "",
+        "group_kind": "",
+    },
 }
 INTERPRETATION = "interpretation.json"  # in the folder of a run whose method tells of itself
 __all__ = ["COMPLETE", "FAILED", "Predictions", "Results", "Videos"]
@@ -238,10 +245,10 @@ def _check_schema(folder: Path) -> None:
 
 
 class Results:
-    """All runs of a home as they were when first asked for, for tables and plots. Torch-free.
+    """All runs on test videos of a home as they were when first asked for, for tables and plots. Torch-free.
 
-    Complete, failed, n/a and damaged runs alike. Left out are complete runs of an older plug-in VERSION where the same run of a newer
-    one is complete.
+    Complete, failed, n/a and damaged runs alike. Left out are trials, which are runs on validation videos (see `studies`), and
+    complete runs of an older plug-in VERSION where the same run of a newer one is complete.
     """
 
     def __init__(self, home: Path, manifest: str | None = None) -> None:
@@ -317,7 +324,7 @@ class Results:
     def _frame(self) -> pd.DataFrame:
         """The runs that are shown, with a column a metric of the whole home."""
         frame = _table.frame(self._index)
-        frame = _told_apart(_newest(frame))
+        frame = _told_apart(_newest(_without_trials(frame)))
         if self.manifest is not None and "manifest" in frame:
             frame = frame[frame["manifest"] == self.manifest].reset_index(drop=True)
         if len(frame):  # where every record is damaged no run has told them
@@ -325,6 +332,13 @@ class Results:
         if "shots" in frame:
             frame["shots"] = frame["shots"].astype("Int64")
         return frame
+
+
+def _without_trials(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without runs on validation videos: what a study chose by is never shown among results."""
+    if "evaluation" not in frame:
+        return frame
+    return frame[frame["evaluation"] != "validation"].reset_index(drop=True)
 
 
 def _told_apart(frame: pd.DataFrame) -> pd.DataFrame:
