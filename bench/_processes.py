@@ -1,10 +1,14 @@
-"""Processes beside this one: how many there is room for, and that none of them outlives it. No libraries."""
+"""Processes beside this one: how many there is room for, that none of them outlives it, and which are gone. No libraries."""
 
 from __future__ import annotations
 
+import functools
 import os
+import platform
 import threading
+from contextlib import suppress
 from multiprocessing import parent_process
+from pathlib import Path
 
 
 def cores() -> int:
@@ -22,3 +26,36 @@ def _leave_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+@functools.cache
+def machine() -> str:
+    """This host, its boot, and the space that process numbers are counted in."""
+    boot = space = ""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with suppress(OSError):
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return f"{platform.node()} {boot} {space}"
+
+
+def started(pid: int) -> str:
+    """When a process started, as the kernel tells it; "" where there is none, or a dead one that nobody has asked about yet."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return ""
+        return "" if not _signalled(pid) else "alive"  # no /proc: a later process of that number passes for it
+    state, *rest = text.rpartition(")")[2].split()
+    return "" if state in "ZX" else rest[18]
+
+
+def _signalled(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

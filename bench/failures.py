@@ -9,6 +9,25 @@ from bench.contracts import BenchError
 Kind = Literal["model", "infrastructure"]
 
 
+class InfrastructureError(BenchError):
+    """The machine, the disk or another process is at fault, said in a line: the same work may succeed when it is tried again."""
+
+
 def kind(error: BaseException) -> Kind:
-    """What the disk, the network and the operating system refuse is "infrastructure"; everything else is "model"."""
-    return "infrastructure" if isinstance(error, OSError) and not isinstance(error, BenchError) else "model"
+    """What the disk, the network, the operating system or a GPU refuses is "infrastructure"; everything else is "model".
+
+    A GPU that is out of memory is none of that: the same work would be out of it again.
+    """
+    if isinstance(error, InfrastructureError):
+        return "infrastructure"
+    if isinstance(error, BenchError):
+        return "model"
+    if isinstance(error, OSError):
+        return "infrastructure"
+    # torch.AcceleratorError and its elders, by name: whoever looks at failures need not wait for torch.
+    names = {c.__name__ for c in type(error).__mro__}
+    if "OutOfMemoryError" in names:
+        return "model"
+    if "AcceleratorError" in names or (isinstance(error, RuntimeError) and str(error).startswith("CUDA error")):
+        return "infrastructure"
+    return "model"

@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 from bench._files import temporary_beside, write_atomic
 from bench.contracts import Adapter, BenchError, Features, digest
 from bench.decoding import Job, prepared
+from bench.failures import InfrastructureError
 from bench.forward import Encoder, joined
 
 if TYPE_CHECKING:
@@ -224,12 +225,12 @@ class FeatureStore:
             the features of the decodable ones, their positions, and position -> reason for the others.
 
         Raises:
-            BenchError: a row is not stored.
+            InfrastructureError: a row is not stored, or a shard damaged.
         """
         have, keys = self.rows(), row_keys(manifest)
         absent = [p for p in positions if keys[p] not in have]
         if absent:
-            raise BenchError(
+            raise InfrastructureError(
                 f"{len(absent)} of {len(positions)} videos have no features in {self.folder}; run the same command again"
             )
         failed = {p: have[keys[p]].reason for p in positions if have[keys[p]].shard is None}
@@ -276,7 +277,7 @@ def _opened(shard: Path, framework: str) -> Iterator[Any]:
                 raise KeyError("no list of rows")
             yield f
     except (SafetensorError, KeyError, IndexError, json.JSONDecodeError) as error:
-        raise BenchError(f"{shard} is damaged ({error}); delete it and run the same command again") from error
+        raise InfrastructureError(f"{shard} is damaged ({error}); delete it and run the same command again") from error
 
 
 def _encoded(

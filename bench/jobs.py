@@ -66,10 +66,14 @@ class Job:
 
     def is_open(self, stage: str, number: int) -> bool:
         """Whether a task is still to be done."""
-        run_id = self.run_id(stage, number)
-        if run_id is not None and (self.home / "runs" / run_id[:2] / run_id / COMPLETE).is_file():
+        if stage == "runs" and self.is_complete(number):
             return False
         return not self._done(stage, number).is_file()
+
+    def is_complete(self, number: int) -> bool:
+        """Whether the run of a task of the stage "runs" is complete, whoever did it."""
+        run_id = str(self.stages["runs"][number]["lease"])
+        return (self.home / "runs" / run_id[:2] / run_id / COMPLETE).is_file()
 
     def open_tasks(self, stage: str) -> list[int]:
         """Numbers of the tasks that are still to be done, in their order."""

@@ -9,10 +9,8 @@ seconds of the watcher's own clock, or at once where the holder was a process of
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import platform
 import re
 import secrets
 import threading
@@ -22,7 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench._processes import machine, started
+
 BEAT_S = 10.0
+KEY = r"[A-Za-z0-9_-]+"
 LAPSE_S = 60.0  # six beats: a network disk may keep a file's time from others for some seconds
 
 
@@ -39,40 +40,7 @@ class Holder:
     @property
     def is_gone(self) -> bool:
         """Whether it was a process of this machine that has ended; False where that cannot be known."""
-        return self.machine == machine() and _started(self.pid) != self.started
-
-
-@functools.cache
-def machine() -> str:
-    """This host, its boot, and the space that process numbers are counted in."""
-    boot = space = ""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    with suppress(OSError):
-        space = str(Path("/proc/self/ns/pid").readlink())
-    return f"{platform.node()} {boot} {space}"
-
-
-def _started(pid: int) -> str:
-    """When a process started, as the kernel tells it; "" where there is none, or a dead one that nobody has asked about yet."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
-        return "" if not _signalled(pid) else "alive"  # no /proc: a later process of that number passes for it
-    state, *rest = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else rest[18]
-
-
-def _signalled(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return self.machine == machine() and started(self.pid) != self.started
 
 
 class Lease:
@@ -96,7 +64,7 @@ class Leases:
 
     def __init__(self, folder: Path, job: str = "", beat_s: float = BEAT_S, lapse_s: float = LAPSE_S) -> None:
         self.folder, self.beat_s, self.lapse_s = folder, beat_s, lapse_s
-        self.me = Holder(secrets.token_hex(8), machine(), os.getpid(), _started(os.getpid()), job)
+        self.me = Holder(secrets.token_hex(8), machine(), os.getpid(), started(os.getpid()), job)
         self._held: dict[str, Lease] = {}
         self._seen: dict[str, tuple[Any, float]] = {}  # key -> what its file was, and since when by our clock
         self._guard, self._end = threading.Lock(), threading.Event()
@@ -133,12 +101,19 @@ class Leases:
             self._held[key] = lease
         return lease
 
+    def sweep(self) -> None:
+        """Remove the leases of processes of this machine that are gone, which nobody asked for since."""
+        for path in self.folder.iterdir():
+            if re.fullmatch(KEY, path.name) and (holder := _read(path)) is not None and holder.is_gone:
+                if lease := self.take(path.name):
+                    lease.release()
+
     def holder(self, key: str) -> Holder | None:
         """Who holds a lease; None where nobody does, or its file is just being written."""
         return _read(self._path(key))
 
     def _path(self, key: str) -> Path:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+        if not re.fullmatch(KEY, key):
             raise ValueError(f"{key!r} is no name of a lease")
         return self.folder / key
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bench import knowledge, metrics, plugins, protocols, records, store
+from bench import checkpoints, failures, knowledge, metrics, plugins, protocols, records, stopping, store
 from bench._files import bench_home
 from bench._processes import cores
 from bench.contracts import (
@@ -61,16 +61,20 @@ def run(spec: RunSpec, home: Path | None = None) -> dict[str, float]:
 
 
 def execute(resolved: ResolvedRun, home: Path) -> None:
-    """One run from stored features to COMPLETE. A failure is recorded in the run's folder, then raised."""
+    """One run from stored features to COMPLETE. A failure is raised; one of the method or its setting is recorded in the run's folder."""
     if store.is_complete(home, resolved.run_id):
         return
     started = time.perf_counter()
     known = columns(resolved, home)
+    kept = home / "checkpoints" / resolved.run_id
     try:
-        with _one_thread():
+        with _one_thread(), checkpoints.keeping(kept, resolved.identity()):
             predictions, facts, computed_with, interpretation = _fit_and_predict(resolved, home)
         scores = metrics.compute(predictions.logits, predictions.labels, predictions.parts or None)
     except Exception as error:
+        if isinstance(error, stopping.Stopped) or failures.kind(error) == "infrastructure":
+            raise  # no fault of the run: it is tried again, from its checkpoint
+        checkpoints.forget(kept)
         status = "n/a" if isinstance(error, NotApplicable) else "failed"
         lost = {
             "spec": to_dict(resolved.spec),
@@ -92,6 +96,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
         "provenance": provenance(),
     }
     store.write(home, resolved.run_id, record, predictions, scores, interpretation)
+    checkpoints.forget(kept)
 
 
 def _told(facts: BackboneFacts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One folder a run. COMPLETE is written last, after the counts match; only it means done."""
+"""One folder a run, which appears whole. COMPLETE is written last, after the counts match; only it means done."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import _table, index
-from bench._files import write_atomic
+from bench import _staging, _table, index
+from bench._files import write_atomic, write_whole
 from bench._folders import COMPLETE, FAILED, REMOVE, check_count
 from bench._table import Index, Videos
 from bench.contracts import BenchError
@@ -83,7 +83,9 @@ def write(
     scores: Mapping[str, float],
     interpretation: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a finished run; COMPLETE comes last, after the files were read back and their counts match."""
+    """Write a finished run. Its folder appears whole, by one rename; COMPLETE is the last file in it, after the others were read back
+    and their counts match. A run that is complete already is left as it is.
+    """
     folder = run_folder(home, run_id)
     buffer = io.BytesIO()
     np.savez(
@@ -97,20 +99,22 @@ def write(
         failed_reasons=np.array(list(predictions.failed.values()), dtype=np.str_),
         parts=np.array(predictions.parts, dtype=np.str_),
     )
-    write_atomic(folder / "predictions.npz", buffer.getvalue())
-    write_atomic(folder / "scores.csv", _scores_csv(scores, len(predictions.labels)))
-    if interpretation is not None:
-        write_atomic(folder / INTERPRETATION, json.dumps(interpretation, allow_nan=False))
-    write_atomic(
-        folder / "run.json", json.dumps({"schema": SCHEMA, "run_id": run_id, **record}, indent=1, allow_nan=False)
-    )
-    back = _stored(folder / "predictions.npz")
-    if len(back.labels) != len(predictions.labels) or not np.array_equal(
-        back.logits, predictions.logits.astype(np.float32)
-    ):
-        raise OSError(f"{folder}: what was read back is not what was written")
-    (folder / FAILED).unlink(missing_ok=True)
-    write_atomic(folder / COMPLETE, f"{len(back.labels)} videos\n")
+    full = {"schema": SCHEMA, "run_id": run_id, **record}
+
+    def fill(staged: Path) -> None:
+        write_whole(staged / "predictions.npz", buffer.getvalue())
+        write_whole(staged / "scores.csv", _scores_csv(scores, len(predictions.labels)).encode())
+        if interpretation is not None:
+            write_whole(staged / INTERPRETATION, json.dumps(interpretation, allow_nan=False).encode())
+        write_whole(staged / "run.json", json.dumps(full, indent=1, allow_nan=False).encode())
+        back = _stored(staged / "predictions.npz")
+        if len(back.labels) != len(predictions.labels) or not np.array_equal(
+            back.logits, predictions.logits.astype(np.float32)
+        ):
+            raise OSError(f"{folder}: what was read back is not what was written")
+        write_whole(staged / COMPLETE, f"{len(back.labels)} videos\n".encode())
+
+    _staging.publish(folder, fill, lambda path: (path / COMPLETE).is_file())
     return folder
 
 

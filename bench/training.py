@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bench import checkpoints, stopping
 from bench.contracts import BenchError
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -84,11 +86,14 @@ def train(
 
     Cosine decay by epoch after a constant warm-up, as CoOp trains (Zhou et al., 2022, configs of its repository).
 
+    Where checkpoints are kept it goes on from the last one, and leaves one where it is asked to stop.
+
     Returns:
         the mean loss of each epoch.
 
     Raises:
         TrainingDiverged: a loss that is not finite.
+        Stopped: this process was asked to stop.
     """
     if config.optimizer == "sgd":
         optimizer: torch.optim.Optimizer = torch.optim.SGD(
@@ -96,8 +101,9 @@ def train(
         )
     else:
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    history = []
-    for epoch in range(_last_epoch(config.epochs)):
+    saved = checkpoints.begin(parameters, optimizer, generator, [dataclasses.asdict(config), num_videos])
+    history = saved.restore() if saved else []
+    for epoch in range(len(history), _last_epoch(config.epochs)):
         rate = _rate(epoch, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -113,6 +119,9 @@ def train(
             optimizer.step()
             total += value.item() * len(rows)
         history.append(total / num_videos)
+        if saved and (saved.is_due or stopping.requested()):
+            saved.save(history)
+        stopping.check()
     return history
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import submitit
 
-from bench import stopping
+from bench import checkpoints, stopping
 from bench._inside import check_packages
 from bench.contracts import BenchError
 from bench.failures import kind
@@ -56,6 +56,8 @@ def work(
         # Runs need all features: what extraction left undone, with its node or its time limit, is made up for here.
         for each in STAGES[: STAGES.index(stage) + 1]:
             _work(job, each, share(len(job.stages[each]), index, count), leases, linger_s, tick)
+        leases.sweep()
+    _forget_checkpoints(job)
 
 
 def _work(
@@ -73,6 +75,15 @@ def _work(
             return
         else:
             stopping.wait(POLL_S)
+
+
+def _forget_checkpoints(job: Job) -> None:
+    """Remove those of complete runs: a worker may have been killed between the two."""
+    folder = job.home / "checkpoints"
+    there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    for number, task in enumerate(job.stages["runs"]):
+        if task["lease"] in there and job.is_complete(number):
+            checkpoints.forget(folder / task["lease"])
 
 
 def stoppable(folder: str, stage: str, index: int, count: int) -> None:

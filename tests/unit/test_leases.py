@@ -154,6 +154,16 @@ def test_a_dead_process_of_this_machine_loses_it_at_once(tmp_path):
         assert a.take("k") is not None
 
 
+def test_sweeping_takes_away_what_dead_processes_of_this_machine_held(tmp_path):
+    with Leases(tmp_path) as a:
+        a.take("mine")
+        foreign(tmp_path, "elsewhere")
+        (tmp_path / "dead").write_text(json.dumps(dataclasses.asdict(dataclasses.replace(a.me, started="7"))))
+        (tmp_path / "unread").touch()
+        a.sweep()
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "mine", "unread"]
+
+
 def test_a_later_process_of_the_same_number_is_another(tmp_path):
     a = Leases(tmp_path)
     assert not a.me.is_gone and dataclasses.replace(a.me, started="7").is_gone

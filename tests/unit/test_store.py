@@ -84,10 +84,10 @@ def test_a_crash_between_any_two_files_leaves_no_complete_run(after, tmp_path, m
         if len(written) == after:
             raise Crash
         written.append(path.name)
-        _files.write_atomic(path, content)
+        _files.write_whole(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write_atomic", stop)
+        patch.setattr(store, "write_whole", stop)
         with pytest.raises(Crash):
             complete(tmp_path)
     assert len(written) == after and COMPLETE not in written
@@ -96,6 +96,13 @@ def test_a_crash_between_any_two_files_leaves_no_complete_run(after, tmp_path, m
     complete(tmp_path, top1=0.75)
     assert is_complete(tmp_path, RUN)
     assert Results(tmp_path).scores.set_index("metric")["value"].to_dict() == {"top1": 0.75, "nll": 1.25}
+
+
+def test_a_complete_run_is_never_written_again(tmp_path):
+    folder = complete(tmp_path)
+    before = {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.iterdir()}
+    assert complete(tmp_path, top1=0.75) == folder
+    assert {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.iterdir()} == before
 
 
 def test_what_is_read_back_wrong_never_becomes_complete(tmp_path, monkeypatch):

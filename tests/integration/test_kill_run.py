@@ -1,0 +1,46 @@
+"""A worker killed before and after every fsync and rename between stored features and COMPLETE: the next one ends with the same bytes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.plugins import ROOT
+
+pytestmark = pytest.mark.slow
+
+PLAN = """
+import sys
+from pathlib import Path
+from bench import jobs, planning, runner
+from bench.launch import work_of
+from bench.provenance import source_digest
+from bench.specs import RunSpec
+home = Path(sys.argv[1])
+spec = RunSpec(
+    dataset="folder", backbone="fake", method="coop", protocol="few_shot", shots=8, root=sys.argv[2], config={"epochs": 2}
+)
+run = planning.resolve(spec, home)
+runner.extract([run], home)
+print(jobs.create(home, work_of([run], home).stages, {"source": source_digest()}).job_id, run.run_id)
+"""
+
+
+def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos, undisturbed):
+    env = {**os.environ, "FAKE_PLACE": str(undisturbed.folder), "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+
+    def python(*words):
+        done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, env=env, cwd=ROOT)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout, done.stderr
+
+    home = tmp_path / "home"
+    job, run_id = python("-c", PLAN, home, videos)[0].split()
+    said, errors = python(ROOT / "tests" / "killing.py", home, job, run_id)
+    found = json.loads(said.splitlines()[-1])
+    print(found["before"], "places")
+    assert found["wrong"] == [], errors[-3000:]
+    assert found["before"] == found["after"] >= 15
+    assert found["run"] == ["COMPLETE", "interpretation.json", "predictions.npz", "run.json", "scores.csv"]

@@ -1,0 +1,129 @@
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench import _staging
+from bench._staging import publish
+from bench.plugins import ROOT
+
+
+def is_whole(folder):
+    return (folder / "DONE").is_file()
+
+
+def writes(text):
+    def fill(folder):
+        (folder / "content").write_text(text)
+        (folder / "DONE").touch()
+
+    return fill
+
+
+@pytest.fixture
+def final(tmp_path):
+    return tmp_path / "shelf" / "it"
+
+
+def names(final):
+    return sorted(p.name for p in final.parent.iterdir())
+
+
+def test_it_appears_whole(final):
+    def fill(folder):
+        assert not final.exists() and list(folder.iterdir()) == []
+        writes("a")(folder)
+        assert not final.exists()
+
+    assert publish(final, fill, is_whole)
+    assert (final / "content").read_text() == "a" and names(final) == ["it"]
+
+
+def test_what_is_whole_stays(final):
+    publish(final, writes("a"), is_whole)
+    assert not publish(final, writes("b"), is_whole)
+    assert (final / "content").read_text() == "a" and names(final) == ["it"]
+
+
+@pytest.mark.parametrize("leftover", [[], ["content"], ["content", "other"]])
+def test_what_is_not_whole_makes_way(final, leftover):
+    final.mkdir(parents=True)
+    for name in leftover:
+        (final / name).write_text("old")
+    assert publish(final, writes("new"), is_whole)
+    assert sorted(p.name for p in final.iterdir()) == ["DONE", "content"] and names(final) == ["it"]
+    assert (final / "content").read_text() == "new"
+
+
+def test_an_error_while_filling_leaves_nothing(final):
+    def fill(folder):
+        writes("a")(folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        publish(final, fill, is_whole)
+    assert names(final) == []
+
+
+def test_another_s_that_comes_between_look_and_rename_stays(final, monkeypatch):
+    """Both see that nothing whole is there; the other renames first."""
+    rename, seen = os.rename, []
+
+    def late(source, target):
+        if not seen:
+            seen.append(1)
+            publish(final, writes("theirs"), is_whole)
+        rename(source, target)
+
+    monkeypatch.setattr(_staging.os, "rename", late)
+    assert not publish(final, writes("ours"), is_whole)
+    assert (final / "content").read_text() == "theirs" and names(final) == ["it"]
+
+
+def test_another_s_that_comes_between_look_and_putting_aside_is_put_back(final, monkeypatch):
+    final.mkdir(parents=True)
+    (final / "content").write_text("half")
+    aside = _staging._put_aside
+
+    def late(folder, whole):
+        shutil.rmtree(folder)
+        publish(final, writes("theirs"), is_whole)
+        return aside(folder, whole)
+
+    monkeypatch.setattr(_staging, "_put_aside", late)
+    assert not publish(final, writes("ours"), is_whole)
+    assert (final / "content").read_text() == "theirs" and names(final) == ["it"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_not(final):
+    code = f"import sys, os, time; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; from bench._staging import publish\n"
+    code += f"publish(Path({str(final)!r}), lambda f: (print('in', flush=True), time.sleep(600)), lambda f: False)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"in\n"
+        assert publish(final, writes("a"), is_whole)
+        assert len(names(final)) == 2, "its folder is still being filled"
+        process.kill()
+        process.wait()
+    _staging.clean(final)
+    assert names(final) == ["it"]
+
+
+def test_another_machine_s_folder_stays_for_a_day(final):
+    other = final.parent / ".it.00000000-1-1-00000000.part"
+    for age, stays in ((60, True), (_staging.FORGOTTEN_S - 60, True), (_staging.FORGOTTEN_S + 60, False)):
+        other.mkdir(parents=True, exist_ok=True)
+        os.utime(other, (time.time() - age,) * 2)
+        _staging.clean(final)
+        assert other.exists() == stays
+
+
+@pytest.mark.parametrize("name", ["it", ".it.part", ".its.00000000-1-1-00000000.part", ".it.tmp"])
+def test_nothing_else_is_removed(final, name):
+    (final.parent / name).mkdir(parents=True)
+    os.utime(final.parent / name, (0, 0))
+    _staging.clean(final)
+    assert names(final) == [name]
