@@ -35,6 +35,7 @@ from bench.specs import SCHEMA, ResolvedRun, RunSpec, as_pairs, from_dict, to_di
 if TYPE_CHECKING:
     from bench.features import FeatureStore
     from bench.manifest import Manifest
+    from bench.protocols import Views
 
 Progress = Callable[[str, int, int], None]  # what is done, how many, of how many
 
@@ -239,12 +240,18 @@ class Need:
     positions: tuple[int, ...]
 
 
+def views_of(resolved: ResolvedRun, home: Path) -> Views:
+    """Which rows of its manifest a run is trained, validated and tested on."""
+    spec = resolved.spec
+    manifest = load_manifest(home, resolved.manifest)
+    return protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
+
+
 def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
     """What must be in the feature stores before these runs can start, each (backbone, frames, manifest) once."""
     wanted: dict[tuple[Any, ...], tuple[ResolvedRun, set[int]]] = {}
     for r in planned:
-        manifest = load_manifest(home, r.manifest)
-        views = protocols.views(manifest, r.spec.protocol, r.spec.split, r.spec.seed, r.spec.shots)
+        views = views_of(r, home)
         how = (r.num_frames, r.spec.frames.sampling, r.spec.frames.decoder, r.spec.numerics)
         key = (r.backbone, r.adapter, how, r.manifest)
         wanted.setdefault(key, (r, set()))[1].update(views.train, views.val)

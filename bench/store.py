@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import _staging, _table, index
+from bench import _staging, _table, index, trials
 from bench._files import write_atomic, write_whole
 from bench._folders import COMPLETE, FAILED, REMOVE, check_count
 from bench._table import Index, Videos
@@ -311,6 +311,21 @@ class Results:
         """
         path = run_folder(self.home, run_id) / INTERPRETATION
         return _json(path) if path.is_file() else None
+
+    @cached_property
+    def studies(self) -> tuple[trials.Record, ...]:
+        """Everything that was tuned, by id; a data set is called as among the `runs`.
+
+        Raises:
+            BenchError: a study's file is damaged or of another schema.
+        """
+        found = [trials.read(self.home, study_id) for study_id in trials.study_ids(self.home)]
+        names = dict(zip(self.runs["manifest"], self.runs["dataset"], strict=True)) if "manifest" in self.runs else {}
+        return tuple(
+            trials.called(one, str(names.get(one.columns["manifest"], one.columns["dataset"])))
+            for one in found
+            if self.manifest in (None, one.columns["manifest"])
+        )
 
     def logits(self, run_id: str) -> np.ndarray:
         """float32 `(N, C)`, rows in the order of `predictions`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,6 +109,11 @@ class Record:
     def _losses(self, trial: Trial) -> tuple[float, ...]:
         signs = (-1 if OBJECTIVES[name].direction == "maximize" else 1 for name in self.objectives)
         return tuple(sign * value for sign, value in zip(signs, trial.values, strict=True))
+
+
+def called(record: Record, dataset: str) -> Record:
+    """A study whose data set goes by another name."""
+    return replace(record, told={**record.told, "columns": {**record.columns, "dataset": dataset}})
 
 
 def folder(home: Path, study_id: str) -> Path:

@@ -22,7 +22,7 @@ import optuna
 from bench import plugins, records, store, trials
 from bench._files import write_atomic
 from bench.contracts import BenchError, NotApplicable, config_fields, digest, make_config
-from bench.planning import columns, lacking, load_adapter, resolve, resolved_from_dict, resolved_to_dict
+from bench.planning import columns, lacking, load_adapter, resolve, resolved_from_dict, resolved_to_dict, views_of
 from bench.specs import ResolvedRun, RunSpec, as_pairs
 from bench.trials import OBJECTIVES, Trial
 
@@ -98,6 +98,7 @@ class Study:
         path = trials.folder(home, self.study_id) / "study.json"
         if not path.is_file():
             told = self._told() | {"study_id": self.study_id, "columns": columns(self.resolved, home)}
+            told["num_validation"] = len(views_of(self.resolved, home).val)
             write_atomic(path, json.dumps(told, indent=1))
 
     def open_runs(self, home: Path) -> list[ResolvedRun]:
