@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from bench.trials import Record
+
 TEXT = "text"  # the adapter can embed sentences
 PROMPTS = "prompts"  # gradients can flow through its text tower into given embeddings
 
@@ -470,6 +472,11 @@ class ResultsView(Protocol):
 
     def logits(self, run_id: str) -> np.ndarray:
         """float32 `(N, C)`, rows in the order of `predictions`."""
+        ...
+
+    @property
+    def studies(self) -> Sequence[Record]:
+        """What was tuned, and what came of each trial; trials are in no other table."""
         ...
 
     def interpretation(self, run_id: str) -> dict[str, Any] | None:

@@ -35,6 +35,7 @@ from bench.specs import SCHEMA, ResolvedRun, RunSpec, as_pairs, from_dict, to_di
 if TYPE_CHECKING:
     from bench.features import FeatureStore
     from bench.manifest import Manifest
+    from bench.protocols import Views
 
 Progress = Callable[[str, int, int], None]  # what is done, how many, of how many
 
@@ -48,7 +49,9 @@ def resolve(spec: RunSpec, home: Path, progress: Progress = silent) -> ResolvedR
     manifest = build_manifest(spec, home, progress)
     method, adapter = plugins.find("methods", spec.method), load_adapter(spec.backbone)
     config = make_config(method.Config, dict(spec.config), spec.method)
-    protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
+    views = protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
+    if spec.evaluation == "validation" and not views.val:
+        raise BenchError(f"the protocol {spec.protocol} has no validation videos, so nothing can be tuned under it")
     if TEXT in method.NEEDS & adapter.facts.capabilities:
         _speak(spec.backbone)
     bank = None
@@ -224,6 +227,11 @@ def load_adapter(name: str) -> Adapter:
     return adapter
 
 
+def lacking(method: ModuleType, adapter: Adapter) -> list[str]:
+    """Capabilities that a method needs and a backbone does not have."""
+    return sorted((method.NEEDS - {KNOWLEDGE, TRAIN}) - adapter.facts.capabilities)
+
+
 @dataclass(frozen=True)
 class Need:
     """One feature store's worth of work: the rows of a manifest that planned runs will read."""
@@ -232,15 +240,23 @@ class Need:
     positions: tuple[int, ...]
 
 
+def views_of(resolved: ResolvedRun, home: Path) -> Views:
+    """Which rows of its manifest a run is trained, validated and tested on."""
+    spec = resolved.spec
+    manifest = load_manifest(home, resolved.manifest)
+    return protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
+
+
 def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
     """What must be in the feature stores before these runs can start, each (backbone, frames, manifest) once."""
     wanted: dict[tuple[Any, ...], tuple[ResolvedRun, set[int]]] = {}
     for r in planned:
-        manifest = load_manifest(home, r.manifest)
-        views = protocols.views(manifest, r.spec.protocol, r.spec.split, r.spec.seed, r.spec.shots)
+        views = views_of(r, home)
         how = (r.num_frames, r.spec.frames.sampling, r.spec.frames.decoder, r.spec.numerics)
         key = (r.backbone, r.adapter, how, r.manifest)
-        wanted.setdefault(key, (r, set()))[1].update(views.train, views.val, views.test)
+        wanted.setdefault(key, (r, set()))[1].update(views.train, views.val)
+        if r.spec.evaluation == "test":
+            wanted[key][1].update(views.test)
     return [Need(r, tuple(sorted(rows))) for r, rows in wanted.values()]
 
 
@@ -291,9 +307,9 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "toy_scale": facts.toy_scale,
         "pretraining": facts.pretraining,
         "method": spec.method,
-        "label": _label(method, config) + control,
+        "label": (_tuned_label(method, spec.study_trials) if spec.study else _label(method, config)) + control,
         "setting": _setting(resolved, manifest.class_names),
-        "is_default": config == method.Config(),
+        "is_default": config == method.Config() and not spec.study,
         "needs_train": TRAIN in method.NEEDS,
         "protocol": spec.protocol,
         "shots": spec.shots,
@@ -306,7 +322,9 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "num_views": 1,
         "precision": spec.numerics,
         "trainable": method.TRAINABLE,
-        "tuning_trials": 0,
+        "evaluation": spec.evaluation,
+        "study": spec.study,
+        "tuning_trials": spec.study_trials,
         "selection": "",
         "num_classes": len(manifest.class_names),
         "num_parameters": facts.num_parameters,
@@ -325,6 +343,12 @@ def _label(method: ModuleType, config: Any) -> str:
     alone = {name: dataclasses.replace(plain, **{name: getattr(config, name)}) for name in changed}
     untold = [name for name in changed if method.describe(alone[name]) == method.describe(plain)]
     return words + (f" [{', '.join(f'{name}={getattr(config, name)}' for name in untold)}]" if untold else "")
+
+
+def _tuned_label(method: ModuleType, trials: int) -> str:
+    """One row for a tuned method, whatever was chosen on each backbone and data set: its name as far as the first comma, and the budget."""
+    name, _, _ = str(method.describe(method.Config())).partition(",")
+    return f"{name}, tuned in {trials} {'trial' if trials == 1 else 'trials'}"
 
 
 def _series(resolved: ResolvedRun, weights_sha256: str) -> str:

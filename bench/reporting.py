@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import index, plugins, store
+from bench import index, plugins, store, trials
 from bench._files import write_atomic
 from bench._folders import kind_of_damage
 from bench._page import index_html
@@ -187,4 +187,4 @@ def _write_all(write: Callable[[str, str | bytes], None], artifacts: list[Artifa
 def _stamp(home: Path) -> str:
     """A digest of which runs there are, when each was finished and scored, of the code and the libraries; opens no run's files."""
     runs = [[run_id, s.marker, s.files] for run_id, s in index.scan(home).items()]
-    return digest([runs, source_digest(), platform.python_version(), versions(RENDERING)])
+    return digest([runs, trials.stamps(home), source_digest(), platform.python_version(), versions(RENDERING)])

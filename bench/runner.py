@@ -17,7 +17,6 @@ from bench import checkpoints, failures, knowledge, metrics, plugins, protocols,
 from bench._files import bench_home
 from bench._processes import cores
 from bench.contracts import (
-    KNOWLEDGE,
     TRAIN,
     Adapter,
     BackboneFacts,
@@ -35,9 +34,10 @@ from bench.forward import Encoder, device_of
 from bench.frozen import parameter_hash
 from bench.interpretation import samples, told
 from bench.planning import classes as classes_of
-from bench.planning import columns, feature_store, load_adapter, load_manifest, needs, resolve
+from bench.planning import columns, feature_store, lacking, load_adapter, load_manifest, needs, resolve
 from bench.provenance import provenance
 from bench.specs import ResolvedRun, RunSpec, to_dict
+from bench.training import share
 
 if TYPE_CHECKING:
     from bench.features import Extraction, FeatureStore
@@ -128,6 +128,9 @@ def _fit_and_predict(
     features = feature_store(resolved, home)
     classes = classes_of(resolved, manifest)
     learnt = classes.select(views.base) if views.base else classes
+    # A trial is scored on what it may learn to tell apart, on the validation view; it knows no test videos and no novel classes.
+    is_trial = spec.evaluation == "validation"
+    scored, shown, base = (views.val, learnt, ()) if is_trial else (views.test, classes, views.base)
     before = parameter_hash(adapter.module)
     train, failed_train = _view(features, manifest, views.train, learnt.names)
     val, failed_val = _view(features, manifest, views.val, learnt.names)
@@ -136,13 +139,14 @@ def _fit_and_predict(
             predictor = fit(method, resolved, adapter, train, val, learnt)
             meter.lap("fit")
             # Only now are the test features opened: nothing before this line could have seen them.
-            test, kept, failed = features.load(manifest, views.test)
-            labels = _labels(manifest, kept, classes.names)
+            test, kept, failed = features.load(manifest, scored)
+            labels = _labels(manifest, kept, shown.names)
             meter.lap("load")
-            logits, parts = _predict_parts(predictor, test, labels, classes, views.base)
+            logits, parts = _predict_parts(predictor, test, labels, shown, base)
             meter.lap("predict")
             ids = manifest.rows["video_id"].iloc[kept].tolist()
-            interpretation = None if views.base else _interpret(predictor, adapter, test, ids, labels, logits, classes)
+            tells = not (is_trial or base)
+            interpretation = _interpret(predictor, adapter, test, ids, labels, logits, classes) if tells else None
     finally:
         changed = parameter_hash(adapter.module) != before
         if changed:
@@ -156,11 +160,12 @@ def _fit_and_predict(
         labels=labels,
         video_ids=ids,
         groups=rows["group"].iloc[kept].tolist(),
-        class_names=manifest.class_names,
+        class_names=shown.names,
         failed={rows["video_id"].iloc[p]: reason for p, reason in failed.items()},
         parts=parts,
     )
-    used = [*views.train, *views.val, *views.test]
+    others = views.train if is_trial else (*views.train, *views.val)
+    used = [*others, *scored]
     facts = {
         "selection": views.selection if method.TRAINABLE != "none" else "none needed",
         "num_test": len(kept),
@@ -169,7 +174,7 @@ def _fit_and_predict(
         "num_groups": int(rows["group"].iloc[kept].nunique()),
         "num_train": len(train) if train is not None else 0,
         "num_pool": views.num_pool,
-        "num_leaked": int(rows["stamp"].iloc[kept].isin(rows["stamp"].iloc[[*views.train, *views.val]]).sum()),
+        "num_leaked": int(rows["stamp"].iloc[kept].isin(rows["stamp"].iloc[list(others)]).sum()),
         "num_trainable": 0 if method.TRAINABLE == "none" else getattr(predictor, "num_trainable", None),
         "feature_ms": features.ms_a_video(manifest, used),
         "fit_seconds": meter.seconds["fit"],
@@ -215,37 +220,13 @@ def fit(
         NotApplicable: the backbone lacks a capability, or the protocol has no training view.
     """
     spec = resolved.spec
-    lacking = sorted((method.NEEDS - {KNOWLEDGE, TRAIN}) - adapter.facts.capabilities)
-    if lacking:
-        raise NotApplicable(f"{spec.method} needs {', '.join(lacking)}, which {spec.backbone} does not have")
+    if needed := lacking(method, adapter):
+        raise NotApplicable(f"{spec.method} needs {', '.join(needed)}, which {spec.backbone} does not have")
     if TRAIN in method.NEEDS and train is None:
         raise NotApplicable(f"{spec.method} learns from training videos, and the protocol {spec.protocol} gives none")
     config = make_config(method.Config, dict(resolved.config), spec.method)
-    return method.fit(config, adapter, train, val, classes, spec.seed)  # type: ignore[no-any-return]
-
-
-def validation_score(resolved: ResolvedRun, home: Path) -> float:
-    """Top-1 on the validation view after a fit on the training view; what tuning maximises. The test view is not touched.
-
-    Raises:
-        BenchError: the protocol gives no validation view.
-    """
-    spec = resolved.spec
-    manifest = load_manifest(home, resolved.manifest)
-    views = protocols.views(manifest, spec.protocol, spec.split, spec.seed, spec.shots)
-    if not views.val:
-        raise BenchError(f"the protocol {spec.protocol} has no validation videos, so nothing can be tuned under it")
-    adapter, method = load_adapter(spec.backbone), plugins.find("methods", spec.method)
-    features, classes = feature_store(resolved, home), classes_of(resolved, manifest)
-    if views.base:
-        classes = classes.select(views.base)
-    with _one_thread():
-        train, _ = _view(features, manifest, views.train, classes.names)
-        val, _ = _view(features, manifest, views.val, classes.names)
-        assert val is not None
-        predictor = fit(method, resolved, adapter, train, val, classes)
-        logits = _predict(predictor, val.features, classes)
-    return metrics.compute(logits, val.labels.numpy())["top1"]
+    with share(spec.epoch_divisor):
+        return method.fit(config, adapter, train, val, classes, spec.seed)  # type: ignore[no-any-return]
 
 
 def _predict_parts(

@@ -25,6 +25,7 @@ BANK_CONTROLS: Mapping[str, str] = {
 FIXED_CONTROLS = ("none", "kind")  # the others are drawn anew for each seed
 SAMPLINGS = ("segment_centre",)
 DECODERS = ("pyav",)
+EVALUATIONS = ("test", "validation")  # the view that a run is scored on
 PRECISIONS = ("float32", "bf16", "fp16")  # of a backbone's forward pass; the last two by autocast
 
 Pairs = tuple[tuple[str, Any], ...]
@@ -53,6 +54,10 @@ class RunSpec:
     `config` holds the method's fields that differ from its defaults. `precision` and `compile` (by torch.compile) are of the
     backbone's forward pass over videos. `bank_control` puts something else in the place of the bank's knowledge:
     "shuffled", "other_class", "random_words", "wrong:K" of 10, "count:N", "kind:KIND" (see `bench.knowledge.controls`), by `seed`.
+
+    A run of the `evaluation` "validation" is a trial: it is scored on the validation view and never opens the test features; with
+    `epoch_divisor` d its training ends after 1/d of its epochs, rounded up, on the schedule of all of them. `study` names the study
+    that chose `config`, after `study_trials` trials; "" and 0 where nothing was tuned.
     """
 
     dataset: str
@@ -71,6 +76,10 @@ class RunSpec:
     limit: int | None = None
     root: str | None = None
     dataset_options: tuple[tuple[str, str], ...] = ()
+    evaluation: str = "test"
+    epoch_divisor: int = 1
+    study: str = ""
+    study_trials: int = 0
 
     def __post_init__(self) -> None:
         _one_of("protocol", self.protocol, PROTOCOLS)
@@ -83,6 +92,13 @@ class RunSpec:
             )
         if self.shots is not None and self.shots < 1:
             raise BenchError(f"shots is {self.shots}; it is at least 1")
+        _one_of("evaluation", self.evaluation, EVALUATIONS)
+        if self.epoch_divisor < 1 or (self.epoch_divisor > 1 and self.evaluation == "test"):
+            raise BenchError(
+                f"epoch_divisor is {self.epoch_divisor} of a {self.evaluation} run; it is 1 or more, and more than 1 for validation alone"
+            )
+        if bool(self.study) != bool(self.study_trials) or self.study_trials < 0:
+            raise BenchError(f"the study {self.study!r} has {self.study_trials} trials; a study has 1 or more")
         if self.seed < 0:
             raise BenchError(f"seed is {self.seed}; it is at least 0")
         object.__setattr__(self, "config", as_pairs(self.config))
@@ -131,6 +147,12 @@ class ResolvedRun:
     def identity(self) -> dict[str, Any]:
         """What the id is a hash of."""
         spec = self.spec
+        # Only what differs from an ordinary run is told of tuning, so that ordinary runs keep the ids they had before there was any.
+        tuning = {
+            name: getattr(spec, name)
+            for name in ("evaluation", "epoch_divisor", "study")
+            if getattr(spec, name) != getattr(RunSpec, name)
+        }
         return {
             "schema": SCHEMA,
             "dataset": spec.dataset,
@@ -144,6 +166,7 @@ class ResolvedRun:
             "config": [list(pair) for pair in self.config],
             "bank": [self.bank, spec.bank_control if self.bank else None],
             "versions": [list(pair) for pair in self.versions],
+            **tuning,
         }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import _staging, _table, index
+from bench import _staging, _table, index, trials
 from bench._files import write_atomic, write_whole
 from bench._folders import COMPLETE, FAILED, REMOVE, check_count
 from bench._table import Index, Videos
@@ -26,7 +26,14 @@ from bench.specs import SCHEMA
 BASIC: dict[str, Any] = {
     **dict.fromkeys(("dataset", "backbone", "method", "label", "protocol", "split", "text_source", "bank"), ""),
     **{"seed": 0, "shots": pd.NA, "num_frames": 0, "num_views": 0, "needs_train": False, "toy_scale": False},
-    **{"bank_control": "none", "precision": "float32", "pretraining": "", "group_kind": ""},
+    **{
+        "evaluation": "test",
+        "study": "",
+        "bank_control": "none",
+        "precision": "float32",
+        "pretraining": "",
+        "group_kind": "",
+    },
 }
 INTERPRETATION = "interpretation.json"  # in the folder of a run whose method tells of itself
 __all__ = ["COMPLETE", "FAILED", "Predictions", "Results", "Videos"]
@@ -242,10 +249,10 @@ def _check_schema(folder: Path) -> None:
 
 
 class Results:
-    """All runs of a home as they were when first asked for, for tables and plots. Torch-free.
+    """All runs on test videos of a home as they were when first asked for, for tables and plots. Torch-free.
 
-    Complete, failed, n/a and damaged runs alike. Left out are complete runs of an older plug-in VERSION where the same run of a newer
-    one is complete.
+    Complete, failed, n/a and damaged runs alike. Left out are trials, which are runs on validation videos (see `studies`), and
+    complete runs of an older plug-in VERSION where the same run of a newer one is complete.
     """
 
     def __init__(self, home: Path, manifest: str | None = None) -> None:
@@ -305,6 +312,21 @@ class Results:
         path = run_folder(self.home, run_id) / INTERPRETATION
         return _json(path) if path.is_file() else None
 
+    @cached_property
+    def studies(self) -> tuple[trials.Record, ...]:
+        """Everything that was tuned, by id; a data set is called as among the `runs`.
+
+        Raises:
+            BenchError: a study's file is damaged or of another schema.
+        """
+        found = [trials.read(self.home, study_id) for study_id in trials.study_ids(self.home)]
+        names = dict(zip(self.runs["manifest"], self.runs["dataset"], strict=True)) if "manifest" in self.runs else {}
+        return tuple(
+            trials.called(one, str(names.get(one.columns["manifest"], one.columns["dataset"])))
+            for one in found
+            if self.manifest in (None, one.columns["manifest"])
+        )
+
     def logits(self, run_id: str) -> np.ndarray:
         """float32 `(N, C)`, rows in the order of `predictions`."""
         return read_predictions(self.home, run_id).logits
@@ -321,7 +343,7 @@ class Results:
     def _frame(self) -> pd.DataFrame:
         """The runs that are shown, with a column a metric of the whole home."""
         frame = _table.frame(self._index)
-        frame = _told_apart(_newest(frame))
+        frame = _told_apart(_newest(_without_trials(frame)))
         if self.manifest is not None and "manifest" in frame:
             frame = frame[frame["manifest"] == self.manifest].reset_index(drop=True)
         if len(frame):  # where every record is damaged no run has told them
@@ -329,6 +351,13 @@ class Results:
         if "shots" in frame:
             frame["shots"] = frame["shots"].astype("Int64")
         return frame
+
+
+def _without_trials(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without runs on validation videos: what a study chose by is never shown among results."""
+    if "evaluation" not in frame:
+        return frame
+    return frame[frame["evaluation"] != "validation"].reset_index(drop=True)
 
 
 def _told_apart(frame: pd.DataFrame) -> pd.DataFrame:

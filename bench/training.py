@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +16,36 @@ from bench import checkpoints, stopping
 from bench.contracts import BenchError
 
 OPTIMIZERS = ("sgd", "adamw")
+
+
+@dataclass
+class Share:
+    """How much of a training is done: 1/`divisor` of its epochs, rounded up; `used` says whether a training was asked."""
+
+    divisor: int = 1
+    used: bool = False
+
+
+_share: ContextVar[Share | None] = ContextVar("_share", default=None)
+
+
+@contextmanager
+def share(divisor: int) -> Iterator[None]:
+    """Within it, `train` ends after 1/divisor of its epochs, rounded up; the schedule stays that of all of them.
+
+    Raises:
+        BenchError: divisor is more than 1 and nothing was trained by `train`, so that nothing was shorter.
+    """
+    asked = Share(divisor)
+    token = _share.set(asked)
+    try:
+        yield
+    finally:
+        _share.reset(token)
+    if divisor > 1 and not asked.used:
+        raise BenchError(
+            "the method does not train by bench.training.train, so it cannot be cut short; tune it without pruning"
+        )
 
 
 class TrainingDiverged(BenchError):
@@ -71,7 +103,7 @@ def train(
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     saved = checkpoints.begin(parameters, optimizer, generator, [dataclasses.asdict(config), num_videos])
     history = saved.restore() if saved else []
-    for epoch in range(len(history), config.epochs):
+    for epoch in range(len(history), _last_epoch(config.epochs)):
         rate = _rate(epoch, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -91,6 +123,13 @@ def train(
             saved.save(history)
         stopping.check()
     return history
+
+
+def _last_epoch(epochs: int) -> int:
+    """How many of the epochs are trained."""
+    asked = _share.get() or Share()
+    asked.used = True
+    return -(-epochs // asked.divisor)
 
 
 def _rate(epoch: int, config: TrainConfig) -> float:

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
 SOURCES = ("", "class_names", "templates", "descriptions")
 PROTOCOLS = ("zero_shot", "few_shot", "cross_subject", "base_to_novel")
-_TEXTS = ("reason", "dataset", "backbone", "protocol", "method", "label", "split", "text_source", "bank", "selection")
+_TEXTS = (
+    "reason",
+    "dataset",
+    "backbone",
+    "protocol",
+    "method",
+    "label",
+    "split",
+    "text_source",
+    "bank",
+    "selection",
+    "study",
+)
 
 
 class Key(NamedTuple):

@@ -52,6 +52,15 @@ def looks(whole: Board) -> dict[str, dict[str, Any]]:
     return {name: _look(place, named[name][0].key.needs_train) for place, name in places.items()}
 
 
+def of_methods(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Method -> how it looks where each has one row: as in every other figure, where it has a place in the palette of its own."""
+    places: dict[int, str] = {}
+    for method in sorted(set(methods), key=lambda method: (_HOMES.get((method, "", "none")) is None, method)):
+        start = _wanted(method, _HOMES.get((method, "", "none")))
+        places[_free(start, places)] = method
+    return {method: _look(place, True) for place, method in places.items()}
+
+
 def _wanted(name: str, home: int | None) -> int:
     return zlib.crc32(name.encode()) % len(COLOURS) if home is None else home
 

@@ -52,6 +52,10 @@ def ablations(board: Board, cells: Sequence[Cell]) -> list[Ablation]:
     Where controls were put on the bank, all of them are held against CoOp too: do they gain anything over a context without knowledge?
     """
     found = []
+    studies = board.values("study")
+    cells = [
+        cell for cell in cells if not studies[cell.runs[0]]
+    ]  # what was tuned differs in whatever was best, not in one switch
     for members in grouped(cells, _group).values():
         if len(members) > 1:
             found += list(_ablations(board, members))

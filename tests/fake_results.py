@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.contracts import digest
+from bench.trials import Record, Trial
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class FakeResults:
     """Runs whose videos are right as asked for: `right` is a share for each of the groups."""
 
     def __init__(self):
-        self.rows, self._tested, self._told, self._frame = [], {}, {}, None
+        self.rows, self._tested, self._told, self._frame, self.studies = [], {}, {}, None, ()
 
     def add(
         self,
@@ -82,6 +83,46 @@ class FakeResults:
         self.rows.append({**base, "top1": float(correct.mean()), "nll": 1.0, **(metrics or {})})
         return run_id
 
+    def add_study(self, trials, divisors=(1,), objectives=("accuracy",), budget=None, seed=1, **facts):
+        """A study whose trials are (proposed, scores, costs or a reason why it failed); None is one that is open. Returns its id.
+
+        A trial with fewer scores than `divisors` was pruned. `facts` replace columns of a run of the method as it stands.
+        """
+        study_id = digest([len(self.studies), seed], 12)
+        columns = {
+            **{
+                "dataset": "toy",
+                "manifest": "m",
+                "backbone": "clip-tiny",
+                "toy_scale": True,
+                "num_frames": 8,
+                "num_views": 1,
+            },
+            **{
+                "precision": "float32",
+                "protocol": "few_shot",
+                "shots": 4,
+                "method": "coop",
+                "label": "CoOp, 16 tokens",
+                **facts,
+            },
+        }
+        told = {
+            **{
+                "columns": columns,
+                "trials": budget or len(trials),
+                "batch": 4,
+                "seed": seed,
+                "num_validation": 40,
+                "eta": 3,
+            },
+            **{"objectives": list(objectives), "divisors": list(divisors), "optuna": "5.0.0"},
+            "sampler": {"name": "tpe", "arguments": {"n_startup_trials": 5, "multivariate": True}},
+        }
+        found = tuple(_trial(n, one, divisors) for n, one in enumerate(trials))
+        self.studies = (*self.studies, Record(study_id=study_id, told=told, trials=found))
+        return study_id
+
     @property
     def runs(self):
         if self._frame is None:
@@ -114,6 +155,27 @@ class FakeResults:
         """The predicted class stands out by 2 nats."""
         predicted = self.predictions(run_id)["predicted"].to_numpy()
         return 2.0 * np.eye(len(self._tested[run_id][0].class_names), dtype=np.float32)[predicted]
+
+
+def _trial(number, told, divisors):
+    proposed, scores, more = told
+    kinds = {
+        float: {"low": 1e-4, "high": 1e3, "log": True, "step": None},
+        int: {"low": 0, "high": 64, "log": False, "step": 1},
+    }
+    names = {float: "FloatDistribution", int: "IntDistribution", str: "CategoricalDistribution"}
+    distributions = {
+        name: {"name": names[type(v)], "attributes": kinds.get(type(v), {"choices": ["random", "phrase", "knowledge"]})}
+        for name, v in proposed.items()
+    }
+    shared = {"number": number, "proposed": proposed, "params": proposed, "distributions": distributions}
+    if scores is None:
+        return Trial(**shared)
+    if isinstance(more, str):
+        return Trial(**shared, state="failed", scores=tuple(scores), reason=more)
+    if len(scores) < len(divisors):
+        return Trial(**shared, state="pruned", scores=tuple(scores))
+    return Trial(**shared, state="complete", scores=tuple(scores), values=(scores[-1], *more))
 
 
 FEW = {"protocol": "few_shot", "shots": 4, "needs_train": True, "trainable": "prompt", "selection": "last step"}

@@ -100,4 +100,50 @@ def failed_run():
     return results
 
 
-CASES = {case.__name__: case for case in (paper, empty, one_row, missing_seed, failed_run)}
+def proposals(num, names=("learning_rate", "num_context_tokens", "context_init")):
+    """Settings that differ from trial to trial, one of them there for some alone."""
+    kinds = ("random", "phrase", "knowledge")
+    for n in range(num):
+        found = {
+            "learning_rate": round(10 ** (-4 + 3 * (n * 7 % 10) / 10), 6),
+            "num_context_tokens": (4, 8, 16)[n % 3],
+            "context_init": kinds[n % 3 if n % 2 else 0],
+        }
+        yield {name: found[name] for name in names}
+
+
+def tuned():
+    """Three methods on two backbones: one pruned, with a failure, one for two objectives; one that goes on, one without result."""
+    results = FakeResults()
+    knowing = {"method": "knowledge_prompt", "label": "knowledge prompt, 8 tokens"}
+    for backbone, gain in (("clip", 0.0), ("siglip", 0.1)):
+        on = {**REAL, "backbone": backbone, "dataset": "gait_100%"}
+        reach = [0.35 + gain + 0.05 * (n * 5 % 7) for n in range(12)]
+        coop = results.add_study(
+            [(p, (v,), ()) for p, v in zip(proposals(12, ("learning_rate", "num_context_tokens")), reach, strict=True)],
+            **on,
+        )
+        trials = []
+        for n, (p, v) in enumerate(zip(proposals(12), reach, strict=True)):
+            scores = (v - 0.1, v, v + 0.08)[: 3 if n in (4, 10) else 1 + n % 2]
+            trials.append((p, (), "TrainingDiverged: the loss is nan") if n == 7 else (p, scores, ()))
+        known = results.add_study(trials, divisors=(9, 3, 1), **{**on, **knowing})
+        probe = [({"c": 10.0 ** (n % 4 - 2)}, (0.4 + 0.05 * n % 0.3,), (n % 5 + 0.25,)) for n in range(12)]
+        results.add_study(
+            probe, objectives=("accuracy", "cost"), **{**on, "method": "linear_probe", "label": "linear probe"}
+        )
+        for seed in (1, 2, 3):
+            level = 0.5 + gain + 0.02 * seed
+            some = {**on, **LEARNT, "seed": seed, "split": "1", "tuning_trials": 12}
+            results.add([level] * 4, **{**COOP, **some, "label": "CoOp, tuned in 12 trials", "study": coop})
+            if backbone == "clip" or seed < 3:
+                named = {"label": "knowledge prompt, tuned in 12 trials", "study": known}
+                results.add([level + 0.1, level, level, level + 0.1], **{**KNOWLEDGE, **some, **named})
+    on = {**REAL, "backbone": "clip", "dataset": "actions", "protocol": "cross_subject", "shots": None}
+    some = list(proposals(6))
+    results.add_study([(some[0], (0.5,), ()), (some[1], None, ())], budget=8, **on)
+    results.add_study([(p, (), "RuntimeError: no luck") for p in some], **{**on, **knowing})
+    return results
+
+
+CASES = {case.__name__: case for case in (paper, tuned, empty, one_row, missing_seed, failed_run)}

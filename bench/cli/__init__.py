@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from bench._inside import check_packages
-from bench.cli import backbones, cluster, knowledge, look, power, records, run
+from bench.cli import backbones, cluster, knowledge, look, power, records, run, tune
 from bench.cli._common import err
 from bench.contracts import BenchError
 
@@ -29,7 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": backbones.doctor,
     "check-adapter": backbones.check_adapter,
     "fetch": backbones.fetch,
-    "tune": run.tune,
+    "tune": tune.tune,
     "power": power.power,
 }
 

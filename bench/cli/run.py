@@ -1,4 +1,4 @@
-"""The commands that compute: run and tune."""
+"""The command run."""
 
 from __future__ import annotations
 
@@ -124,51 +124,3 @@ def _show_report(home: Path, manifest: str, table: str) -> bool:
         out.print(reporting.text(home, table, manifest))
     out.print(f"report: {rendered.page}")
     return tell_problems(rendered)
-
-
-def tune(
-    method: Annotated[str, typer.Option(help="A file in baselines/.")],
-    trials: Annotated[int, typer.Option(help="The budget; give every method the same.")] = 10,
-    backbone: str = "tiny-clip",
-    dataset: str = "toy",
-    root: Annotated[str | None, typer.Option(help="Where the data set lies.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="name=value for the data set.")] = None,
-    shots: int = 4,
-    seed: int = 1,
-    bank: Annotated[
-        str | None, typer.Option(help="A knowledge bank's name or .json file, in place of the data set's own.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many videos a class and split side.")] = None,
-    frames: Annotated[int | None, typer.Option(help="Frames a video, in place of the backbone's own number.")] = None,
-    precision: Annotated[
-        str, typer.Option(help="Of the backbone's forward passes: float32, bf16 or fp16.")
-    ] = "float32",
-) -> None:
-    """Tune a method on validation data. Example: python -m bench tune --method coop --trials 8"""
-    from bench.planning import on_disk
-    from bench.specs import FrameSpec, RunSpec
-    from bench.tuning import tune as run_study
-
-    home = bench_home()
-    choice = on_disk(choice_of(dataset, root, option or [], backbone, limit=limit, bank=bank), home)
-    split = str(seed) if choice.dataset.split_per_seed else "1"
-    spec = RunSpec(
-        dataset=dataset,
-        backbone=choice.backbones[0],
-        method=method,
-        protocol="few_shot",
-        shots=shots,
-        seed=seed,
-        split=split,
-        root=choice.root,
-        dataset_options=choice.options,
-        bank=bank,
-        limit=limit,
-        frames=FrameSpec(num_frames=frames),
-        precision=precision,
-    )
-    study = run_study(spec, home, trials, seed, lambda n: out.print(f"trial {n + 1} of {trials}"))
-    best = ", ".join(f"{k}={v}" for k, v in study.best.items()) or "the defaults"
-    out.print(
-        f"study {study.study_id}: best of {study.num_trials} trials: {best}; validation top-1 {100 * study.best_score:.1f} %"
-    )

@@ -7,9 +7,10 @@ import torch
 from fakes import FakeAdapter, forget, plug_in, plug_in_adapter, write_classes, write_video
 
 import bench as kpbench
-from bench import planning, plugins, protocols, reporting, runner, store
+from bench import planning, plugins, protocols, records, reporting, runner, store
 from bench.contracts import BenchError
 from bench.specs import RunSpec
+from results import _data, _switches
 
 CLASSES = ("clap", "run", "wave")
 
@@ -296,13 +297,51 @@ def test_the_same_video_on_both_sides_is_counted_and_told(adapter, tmp_path, hom
     assert "Leak: up to 24 test videos" in reporting.text(home, "backbones", results.scores["manifest"].iloc[0])
 
 
-def test_tuning_looks_at_validation_videos_only(adapter, videos, home):
-    resolved = planning.resolve(spec(videos, "linear_probe", protocol="few_shot", shots=4), home)
+def test_a_trial_looks_at_training_and_validation_videos_only(adapter, videos, home):
+    trial = spec(videos, "linear_probe", protocol="few_shot", shots=4, evaluation="validation")
+    resolved = planning.resolve(trial, home)
     manifest = planning.load_manifest(home, resolved.manifest)
     views = protocols.views(manifest, "few_shot", "1", 1, 4)
-    # Only training and validation rows are in the store: reading a test row would be an error.
-    planning.feature_store(resolved, home).fill(manifest, [*views.train, *views.val], adapter, resolved.num_frames)
-    assert runner.validation_score(resolved, home) == 1.0
+    runner.extract([resolved], home)  # reading a test row, which is in no store, would be an error
+    assert adapter.num_encoded == len(views.train) + len(views.val) == 24
+    runner.execute(resolved, home)
+    found = store.read_predictions(home, resolved.run_id)
+    assert sorted(found.video_ids) == sorted(manifest.rows["video_id"].iloc[list(views.val)])
+    assert records.scores(home, resolved.run_id)["top1"] == 1.0
+    told = store.read_record(home, resolved.run_id)["columns"]
+    assert (told["evaluation"], told["num_test"], told["num_train"], told["num_leaked"]) == ("validation", 12, 12, 0)
+
+
+def test_no_trial_is_among_the_results(adapter, videos, home):
+    few = {"protocol": "few_shot", "shots": 4}
+    kpbench.run(spec(videos, "linear_probe", **few))
+    before = store.Results(home)
+    scores = reporting.text(home, "backbones", before.runs["manifest"].iloc[0])
+    kpbench.run(spec(videos, "linear_probe", **few, evaluation="validation"))
+    kpbench.run(spec(videos, "linear_probe", **few, evaluation="validation", config={"c": 3.0}))
+    after = store.Results(home)
+    assert len(list(store.run_ids(home))) == 3
+    assert after.runs["run_id"].tolist() == before.runs["run_id"].tolist()
+    assert len(after.scores) == len(before.scores)
+    assert reporting.text(home, "backbones", after.runs["manifest"].iloc[0]) == scores
+
+
+def test_a_protocol_without_validation_videos_has_no_trials(adapter, videos, home):
+    with pytest.raises(BenchError, match="zero_shot has no validation videos"):
+        planning.resolve(spec(videos, evaluation="validation"), home)
+
+
+def test_what_was_tuned_has_one_name_whatever_was_chosen_and_is_no_ablation(adapter, videos, home):
+    few = {"protocol": "few_shot", "shots": 4}
+    kpbench.run(spec(videos, "coop", **few, config={"epochs": 1}))
+    kpbench.run(spec(videos, "coop", **few, config={"epochs": 2}, study="0123456789ab", study_trials=8))
+    runs = store.Results(home).runs.set_index("study")
+    assert runs["label"].to_dict() == {"": "CoOp, 16 tokens [epochs=1]", "0123456789ab": "CoOp, tuned in 8 trials"}
+    assert runs["tuning_trials"].to_dict() == {"": 0, "0123456789ab": 8}
+    manifest = runs["manifest"].iloc[0]
+    assert "tuning trials: 8" in reporting.text(home, "backbones", manifest)
+    board = _data.board(store.Results(home))
+    assert len(board.cells) == 2 and _switches.ablations(board, board.cells) == []
 
 
 # --- what the tables tell apart -----------------------------------------------------------------------------------------

@@ -302,10 +302,11 @@ def test_tuning_under_base_to_novel_sees_base_classes_alone(home, adapter, later
 
         return predict
 
-    resolved = planning.resolve(base_to_novel(later_base, method_of(monkeypatch, "first", fit), 2), home)
-    runner.extract([resolved], home)
-    assert runner.validation_score(resolved, home) == 0.5  # two videos of each of two classes
+    trial = base_to_novel(later_base, method_of(monkeypatch, "first", fit), 2, evaluation="validation")
+    assert kpbench.run(trial)["top1"] == 0.5  # two videos of each of two classes
     assert asked == [("jump", "wave")]
+    run_id = planning.resolve(trial, home).run_id
+    assert list(store.read_predictions(home, run_id).class_names) == ["jump", "wave"]
 
 
 def test_the_time_to_predict_is_that_of_a_video_without_loading(home, adapter, videos, monkeypatch):

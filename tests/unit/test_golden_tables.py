@@ -68,7 +68,17 @@ def test_every_table_is_there_in_every_form(case):
     _, found = case
     tables = {PurePath(file).stem for file in found if file.endswith(".tex")}
     assert all(f"{table}{form}" in found for table in tables for form in FORMS)
-    kinds = ("leaderboard", "backbones", "few-shot", "base-to-novel", "zero-shot", "ablation", "cost", "per-class")
+    kinds = (
+        "leaderboard",
+        "backbones",
+        "few-shot",
+        "base-to-novel",
+        "zero-shot",
+        "ablation",
+        "cost",
+        "per-class",
+        "tuning",
+    )
     assert all(any(table.startswith(kind) for table in tables) for kind in kinds), tables
 
 
@@ -86,7 +96,7 @@ def test_every_case_says_what_it_lacks():
 
 @pytest.mark.latex
 def test_every_table_compiles_and_fits_the_page(tmp_path):
-    bodies = [p.read_text() for p in sorted((GOLDEN / "paper").glob("*.tex"))]
+    bodies = [p.read_text() for p in [*sorted((GOLDEN / "paper").glob("*.tex")), GOLDEN / "tuned" / "tuning.tex"]]
     log, text = compiled(tmp_path, "\n\\clearpage\n".join(bodies))
     assert not [
         line for line in log.splitlines() if "Overfull" in line or "too large" in line or "Missing char" in line
@@ -96,7 +106,7 @@ def test_every_table_compiles_and_fits_the_page(tmp_path):
 
 @pytest.mark.latex
 def test_no_table_is_scaled_down_to_type_that_is_hard_to_read(tmp_path):
-    bodies = [p.read_text() for p in sorted((GOLDEN / "paper").glob("*.tex"))]
+    bodies = [p.read_text() for p in [*sorted((GOLDEN / "paper").glob("*.tex")), GOLDEN / "tuned" / "tuning.tex"]]
     scaled = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
     measured = "\n\\clearpage\n".join(bodies).replace(scaled, r"\measured{%")
     told = r"\newcommand{\measured}[1]{\sbox0{#1}\typeout{WIDTH \the\wd0}}"

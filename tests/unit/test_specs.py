@@ -44,6 +44,38 @@ def test_the_run_id_of_a_run_stays_what_it_is():
     assert RUN.run_id == "e6f97ebbde83"
 
 
+def test_tuning_is_in_the_id_only_where_there_is_any():
+    ids = {RUN.run_id}
+    trial = {"evaluation": "validation"}
+    study = {"study": "0123456789ab", "study_trials": 8}
+    for change in (
+        trial,
+        trial | {"epoch_divisor": 3},
+        trial | {"epoch_divisor": 9},
+        study,
+        study | {"study": "b" * 12},
+    ):
+        ids.add(replace(RUN, spec=replace(SPEC, **change)).run_id)
+    assert len(ids) == 6
+    assert not {"evaluation", "epoch_divisor", "study"} & set(RUN.identity())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"evaluation": "train"},
+        {"epoch_divisor": 3},
+        {"epoch_divisor": 0, "evaluation": "validation"},
+        {"study": "0123456789ab"},
+        {"study_trials": 8},
+        {"study": "0123456789ab", "study_trials": -1},
+    ],
+)
+def test_tuning_that_makes_no_sense_is_refused(values):
+    with pytest.raises(BenchError, match="evaluation|epoch_divisor|study"):
+        replace(SPEC, **values)
+
+
 def test_the_run_id_is_the_same_in_another_process_with_another_hash_seed():
     code = "from tests.unit.test_specs import RUN; print(RUN.run_id)"
     for seed in ("1", "2"):
@@ -120,7 +152,8 @@ def test_a_run_without_a_bank_does_not_depend_on_the_control():
 def test_every_field_of_a_spec_was_thought_of():
     """A new field belongs either into the id (and into the lists above) or among those that say where the data lies."""
     elsewhere = {"root", "dataset_options", "limit", "bank", "config", "frames", "backbone", "protocol"}
-    assert set(to_dict(SPEC)) == set(SPEC_CHANGES) | elsewhere
+    tuning = {"evaluation", "epoch_divisor", "study", "study_trials"}  # only where there is any: a test of its own
+    assert set(to_dict(SPEC)) == set(SPEC_CHANGES) | elsewhere | tuning
     assert set(vars(RUN)) == set(RUN_CHANGES) | {"spec"}
 
 

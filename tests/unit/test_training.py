@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bench.contracts import BenchError
-from bench.training import TrainConfig, TrainingDiverged, train
+from bench.training import TrainConfig, TrainingDiverged, share, train
 
 TARGET = torch.tensor([1.0, -2.0, 0.5])
 CONFIG = TrainConfig(learning_rate=0.1, weight_decay=0.0, batch_size=4, epochs=30)
@@ -49,6 +49,22 @@ def test_the_generator_alone_draws_the_order():
     b, c = fit(), fit(seed=1)
     assert a[1] == b[1] and a[2] == b[2] and torch.equal(a[0], b[0])
     assert a[2] != c[2] and a[2][:3] != a[2][3:6], "another order each epoch"
+
+
+@pytest.mark.parametrize(("divisor", "epochs"), [(1, 30), (3, 10), (4, 8), (9, 4), (100, 1)])
+def test_a_shorter_training_is_the_beginning_of_the_whole_one(divisor, epochs):
+    whole = fit()
+    with share(divisor):
+        short = fit()
+    assert len(short[1]) == epochs and short[1] == whole[1][:epochs] and short[2] == whole[2][: 3 * epochs]
+    assert len(fit()[1]) == 30, "it ends with its block"
+
+
+def test_what_does_not_train_here_cannot_be_cut_short():
+    with share(1):
+        pass
+    with pytest.raises(BenchError, match="without pruning"), share(3):
+        pass
 
 
 def rates(config, monkeypatch):

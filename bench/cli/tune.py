@@ -1,0 +1,161 @@
+"""The command tune: several methods on several backbones, the same budget for each, then the best configuration of each on test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench import plugins
+from bench._files import bench_home
+from bench.cli._common import Names, choice_of, err, numbers, out, split, tell_problems
+from bench.contracts import BenchError, Choice, NotApplicable
+
+if TYPE_CHECKING:
+    from bench.launch import Outcome
+    from bench.specs import ResolvedRun, RunSpec
+    from bench.tuning import Study
+
+
+def tune(
+    methods: Annotated[
+        str | None,
+        typer.Option("--methods", "--method", help="Files in baselines/; all that can be tuned unless given."),
+    ] = None,
+    backbones: Annotated[str | None, typer.Option("--backbones", "--backbone", help="Comma-separated names.")] = None,
+    trials: Annotated[int, typer.Option(help="The budget of each method on each backbone.")] = 10,
+    seeds: Names = None,
+    where: Annotated[str, typer.Option(help="debug (this process) or local (one worker a core).")] = "local",
+    workers: Annotated[int | None, typer.Option(help="Workers; one a core unless given.")] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Successive halving over the epochs, where a method has them.")
+    ] = False,
+    objective: Annotated[
+        str,
+        typer.Option(help="accuracy, or accuracy,cost (seconds to fit) or accuracy,parameters for a front of both."),
+    ] = "accuracy",
+    sampler: Annotated[str, typer.Option(help="tpe, nsga2 or random.")] = "tpe",
+    batch: Annotated[
+        int | None, typer.Option(help="Trials at once, in knowledge of all before; 4, or 9 with --prune.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the videos that are tuned on, and the trials.")] = 1,
+    dataset: Annotated[str, typer.Option(help="A file in bench/datasets/.")] = "toy",
+    root: Annotated[str | None, typer.Option(help="Where the data set lies.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="name=value for the data set; may be repeated.")] = None,
+    protocol: Annotated[str, typer.Option(help="few_shot, base_to_novel or cross_subject.")] = "few_shot",
+    shots: int = 4,
+    bank: Annotated[
+        str | None, typer.Option(help="A knowledge bank's name or .json file, in place of the data set's own.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many videos a class and split side.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames a video, in place of each backbone's own number.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of the backbones' forward passes: float32, bf16 or fp16.")
+    ] = "float32",
+) -> None:
+    """Tune methods on validation data, then run the best of each on test, once for each of --seeds (1,2,3 unless given).
+
+    Example: python -m bench tune --methods coop,linear_probe --backbones tiny-clip --trials 8
+    """
+    from bench.launch import PLACES, launch
+    from bench.planning import on_disk
+    from bench.specs import WITH_SHOTS, FrameSpec, RunSpec
+    from bench.tuning import new
+    from bench.tuning import tune as bring_to_an_end
+
+    if where not in PLACES:
+        raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
+    home = bench_home()
+    choice = on_disk(choice_of(dataset, root, option or [], backbones, methods, seeds, limit=limit, bank=bank), home)
+    finals = numbers("--seeds", seeds) or choice.dataset.replicates
+    specs = [
+        RunSpec(
+            dataset=dataset,
+            backbone=backbone,
+            method=method,
+            protocol=protocol,
+            shots=shots if protocol in WITH_SHOTS else None,
+            seed=seed,
+            split=str(seed) if choice.dataset.split_per_seed else "1",
+            root=choice.root,
+            dataset_options=choice.options,
+            bank=bank,
+            limit=limit,
+            frames=FrameSpec(num_frames=frames),
+            precision=precision,
+        )
+        for backbone in choice.backbones
+        for method in _methods(choice)
+    ]
+    how = {"batch": batch, "prune": prune, "sampler": sampler, "objectives": split(objective) or ()}
+    studies = list(_studies(specs, lambda spec: new(spec, home, trials, seed, **how)))  # type: ignore[arg-type]
+    if not studies:
+        raise BenchError(
+            "none of these methods can run on any of these backbones; name others with --methods or --backbones"
+        )
+    out.print(f"{len(studies)} studies of {trials} trials each on {dataset}; everything is written to {home}")
+
+    def start(planned: Sequence[ResolvedRun]) -> Outcome:
+        return launch(planned, home, where, workers)
+
+    bring_to_an_end(studies, home, start, lambda ended, budget: out.print(f"trials that ended: {ended} of {budget}"))
+    planned, lost = _best(studies, home, finals)
+    failures = start(planned).failures if planned else ()
+    for failure in failures:
+        err.print(f"  {failure.status:7} {failure.run_id}  {failure.reason}")
+    if _report(home, studies[0]) or failures or lost:
+        raise typer.Exit(1)
+
+
+def _methods(choice: Choice) -> Sequence[str]:
+    """Those that were asked for, or all that have something to tune."""
+    from bench.tuning import suggests
+
+    return choice.methods or [n for n in plugins.names("methods") if suggests(plugins.find("methods", n))]
+
+
+def _studies(specs: Sequence[RunSpec], make: Callable[[RunSpec], Study]) -> Iterator[Study]:
+    """A study for each spec; of those that cannot run on their backbone, a line that says why."""
+    for spec in specs:
+        try:
+            yield make(spec)
+        except NotApplicable as error:
+            out.print(f"  n/a  {error}")
+
+
+def _best(studies: Sequence[Study], home: Path, seeds: Sequence[int]) -> tuple[list[ResolvedRun], bool]:
+    """The runs on test of each study's best configuration, each told in a line; whether a study has none."""
+    from bench import trials
+
+    planned, lost = [], False
+    for study in studies:
+        record, spec = trials.read(home, study.study_id), study.resolved.spec
+        failed = [t for t in record.trials if t.state == "failed"]
+        try:
+            planned += study.final_runs(home, seeds)
+        except BenchError as error:
+            err.print(f"  {error}")
+            lost = True
+            continue
+        assert record.best is not None
+        best = ", ".join(f"{k}={v}" for k, v in record.best.proposed.items()) or "as it stands"
+        of = f"trial {record.best.number + 1} of {study.trials}"
+        more = f"; {len(failed)} failed, the first: {failed[0].reason}" if failed else ""
+        out.print(
+            f"study {study.study_id}: {spec.method} on {study.resolved.backbone}: {of}: {best}; "
+            f"validation top-1 {100 * record.best.scores[-1]:.1f} %{more}"
+        )
+    return planned, lost
+
+
+def _report(home: Path, study: Study) -> bool:
+    """The report brought up to date and its table of tuning printed; whether a part was not rendered or a run is damaged."""
+    from bench import reporting
+
+    rendered = reporting.refresh(home)
+    if "tuning" not in rendered.errors:
+        out.print(reporting.text(home, "tuning", study.resolved.manifest))
+    out.print(f"report: {rendered.page}")
+    return tell_problems(rendered)
