@@ -1,6 +1,6 @@
 # The same few targets on a laptop, on a cluster and in CI. Everything that they write lies under $BENCH_HOME (./out).
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-full check format lint types imports perf tables plots pins clean FORCE
+.PHONY: help setup bench test test-full test-slurm check format lint types imports perf tables plots pins clean FORCE
 
 WHERE := local#           debug (one process) | local (one worker a core)
 SWEEP := leaderboard#     a file in sweeps/
@@ -42,7 +42,9 @@ bench: $(STAMP) ## run a sweep (what is complete is not run again), print the le
 test: $(STAMP) ## every test that this machine can run; those it cannot are skipped with the reason
 	@'$(PY)' -m pytest -n logical --dist loadfile $(ARGS)
 test-full: $(STAMP) ## every test, and the large backbones at their real size too: minutes each, up to 16 GB of memory
-	@'$(PY)' -m pytest -n logical --dist loadfile -m 'not perf' $(ARGS)
+	@'$(PY)' -m pytest -n logical --dist loadfile -m 'not perf and not slurm' $(ARGS)
+test-slurm: $(STAMP) ## the tests on a real Slurm, which is started for them: Debian or Ubuntu, as root; gets the packages itself
+	@tests/slurm/local_cluster.sh install && tests/slurm/local_cluster.sh with 4 '$(PY)' -m pytest tests/slurm -m slurm $(ARGS)
 check: lint types imports test ## everything that must pass before a commit: lint, types, imports, tests
 lint: $(STAMP) ## ruff: rules and format, changes nothing
 	@'$(PY)' -m ruff check . && '$(PY)' -m ruff format --check .

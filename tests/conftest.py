@@ -55,8 +55,6 @@ def _why_not(marker: str) -> str | None:
     """Why tests with this marker cannot run here; None where they can."""
     if marker == "weights" and not os.environ.get("BENCH_WEIGHTS"):
         return "needs real weights: set BENCH_WEIGHTS to the folder that holds them"
-    if marker == "slurm" and not shutil.which("sbatch"):
-        return "needs sbatch on PATH"
     # In CI a missing LaTeX or browser is a failure and no skip.
     if marker == "latex" and not (shutil.which("pdflatex") and shutil.which("pdftotext")) and not os.environ.get("CI"):
         return "needs pdflatex with booktabs and lmodern, and pdftotext"
@@ -76,7 +74,7 @@ def pytest_collection_modifyitems(items):
     """Skip what this machine cannot run, and say why."""
     reasons = {}
     for item in items:
-        for marker in ("weights", "gpu", "latex", "browser", "mmaction2", "slurm"):
+        for marker in ("weights", "gpu", "latex", "browser", "mmaction2"):
             if item.get_closest_marker(marker):
                 if marker not in reasons:
                     reasons[marker] = _why_not(marker)

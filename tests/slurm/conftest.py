@@ -1,0 +1,56 @@
+"""Homes for submissions to a real Slurm; `make test-slurm` starts it."""
+
+import subprocess
+
+import pytest
+from fakes import write_classes
+from on_slurm import CLASSES, PER_SIDE, PLUG_IN, Home, slurm, until
+
+from bench.plugins import ROOT
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "kpbench_slow").mkdir()
+    (folder / "kpbench_slow" / "__init__.py").write_text(PLUG_IN)
+    (folder / "kpbench_slow" / "fakes.py").write_text((ROOT / "tests" / "fakes.py").read_text())
+    about = folder / "kpbench_slow-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: kpbench-slow\nVersion: 1.0\n")
+    kinds = "\n".join(f"[kpbench.{kind}]\nslow = kpbench_slow" for kind in ("adapters", "methods", "sweeps"))
+    (about / "entry_points.txt").write_text(f"{kinds}\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory):
+    return write_classes(tmp_path_factory.mktemp("videos"), CLASSES, PER_SIDE)
+
+
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory):
+    return tmp_path_factory.mktemp("bytecode")
+
+
+@pytest.fixture
+def made(tmp_path, package, videos, bytecode):
+    """Makes homes of the same runs; the one that `undisturbed` computes in a process of its own."""
+
+    def make(name="a", **options):
+        (tmp_path / name).mkdir()
+        return Home(tmp_path / name, package, videos, bytecode, **options)
+
+    yield make
+    subprocess.run(["scancel", "--me"], check=False)
+    until(lambda: not slurm("squeue", "--me", "--noheader"))
+
+
+@pytest.fixture
+def undisturbed(made):
+    def compute(**options):
+        home = made("undisturbed", **{**options, "pause": options.get("pause", 0.1)})
+        home.bench(*home.sweep, "--where", "local", "--workers", "2")
+        return home
+
+    return compute
