@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 2  # of a few workers after the arrays, for what was lost with a worker
 ROUND_WORKERS = 4
-RUNS_A_WORKER = 4  # fewer are not worth a job of their own
 SIGNAL_S = 90  # before the limit of a job's time; a quarter of that where it is short
 ASK_S = 30  # for an answer of Slurm's commands
 IDS = "slurm.json"  # in a submission's folder: stage or round -> ids of its arrays
@@ -56,7 +55,7 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
     plan: list[tuple[str, str, int, float, Resources]] = []
     if features:
         plan.append(("features", "features", min(features, site.features.max_jobs), 0.0, site.features))
-    workers = min(-(-runs // RUNS_A_WORKER), site.runs.max_jobs)
+    workers = min(runs, site.runs.max_jobs)
     if runs:
         plan.append(("runs", "runs", workers, 0.0, site.runs))
         few = min(workers, ROUND_WORKERS)

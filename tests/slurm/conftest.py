@@ -46,11 +46,15 @@ def made(tmp_path, package, videos, bytecode):
     until(lambda: not slurm("squeue", "--me", "--noheader"))
 
 
-@pytest.fixture
-def undisturbed(made):
-    def compute(**options):
-        home = made("undisturbed", **{**options, "pause": options.get("pause", 0.1)})
-        home.bench(*home.sweep, "--where", "local", "--workers", "2")
-        return home
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, package, videos, bytecode):
+    """Computes the same runs where nobody disturbs them, once for each kind of sweep."""
+    known = {}
+
+    def compute(runs="4,4,4,4"):
+        if runs not in known:
+            home = known[runs] = Home(tmp_path_factory.mktemp("undisturbed"), package, videos, bytecode, runs=runs)
+            home.bench(*home.sweep, "--where", "local", "--workers", "2")
+        return known[runs]
 
     return compute

@@ -13,7 +13,7 @@ from bench._inside import PACKAGES
 from bench.plugins import ROOT
 
 pytestmark = pytest.mark.slurm
-LONG = "60,60,60,60"  # epochs of .1 s: long enough to be disturbed in
+LONG = "40,40,40,40"  # epochs of .1 s: long enough to be disturbed in
 
 
 def test_a_sweep_through_arrays_and_dependencies(made, undisturbed):
@@ -38,19 +38,19 @@ def test_preempted_from_the_low_partition(made, undisturbed):
     home = made(runs=LONG)
     home.site(partition="low")
     home.submit()
-    until(lambda: len(home.steps()) > 20)
+    until(lambda: len(home.steps()) > 12)
     high = slurm("sbatch", "--parsable", "-p", "high", "-N4", "--exclusive", "--wrap", "sleep 3").strip()
     until(lambda: high in "".join(x for x in home.in_queue() if x.endswith("RUNNING")), why=home.in_queue)
     assert not [j for j in home.running() if not j.startswith(high)], "all of ours made way"
     home.finish()
     assert home.is_whole(undisturbed(runs=LONG))
-    assert len(home.steps()) <= 240 + 8, "they went on from their checkpoints"
+    assert len(home.steps()) <= 160 + 8, "they went on from their checkpoints"
 
 
 def test_requeued_by_hand(made, undisturbed):
     home = made(runs=LONG)
     home.submit()
-    until(lambda: len(home.steps()) > 20)
+    until(lambda: len(home.steps()) > 12)
     for job in home.running():
         slurm("scontrol", "requeue", job)
     home.finish()
@@ -58,12 +58,12 @@ def test_requeued_by_hand(made, undisturbed):
 
 
 def test_a_time_limit_is_gone_over_in_several_goes(made, undisturbed):
-    home = made(runs="700", pause=0.1)
+    home = made(runs="500")
     home.site(partition="short", time=1)
     home.submit()
     home.finish()
-    assert home.is_whole(undisturbed(runs="700", pause=0.1))
-    assert len(home.steps()) <= 700 + 3, "it went on from its checkpoint"
+    assert home.is_whole(undisturbed(runs="500"))
+    assert len(home.steps()) <= 500 + 3, "it went on from its checkpoint"
     assert len({line.split()[2] for line in home.log.read_text().splitlines() if line.startswith("step")}) >= 2
 
 
@@ -97,21 +97,21 @@ def test_two_submissions_of_one_sweep_at_once(made, undisturbed):
     both = [home.start(*home.sweep, "--where", "slurm") for _ in range(2)]
     assert [p.wait() for p in both] == [0, 0], [p.stdout.read() for p in both]
     home.finish()
-    assert home.is_whole(undisturbed(runs=LONG)) and len(home.steps()) == 240, "nothing is done twice"
+    assert home.is_whole(undisturbed(runs=LONG)) and len(home.steps()) == 160, "nothing is done twice"
     assert sum(int(x.split()[1]) for x in home.log.read_text().splitlines() if x.startswith("encode")) == 32
 
 
 def test_cancelled_and_resumed(made, undisturbed):
     home = made(runs=LONG)
     home.submit()
-    until(lambda: len(home.steps()) > 20)
+    until(lambda: len(home.steps()) > 12)
     home.bench("cancel")
     home.finish()
     assert not home.predictions and home.job.open_tasks("runs") and "cancelled" in home.bench("status", code=1)
     home.bench("resume")
     home.finish()
     assert home.is_whole(undisturbed(runs=LONG))
-    assert len(home.steps()) <= 240 + 8, "what was cancelled left checkpoints"
+    assert len(home.steps()) <= 160 + 8, "what was cancelled left checkpoints"
     assert "nothing is left" in home.bench("resume")
 
 
@@ -122,7 +122,7 @@ def test_a_full_disk(made, undisturbed, tmp_path):
     try:
         home = made(runs=LONG, home=disk / "home")
         home.submit()
-        until(lambda: len(home.steps()) > 20)
+        until(lambda: len(home.steps()) > 12)
         with (disk / "filler").open("wb") as filler:
             try:
                 while True:
