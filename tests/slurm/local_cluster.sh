@@ -144,8 +144,15 @@ up() {
     wait_for 'the nodes' 60 all_idle "$nodes"
 }
 
-stop() { # stop PIDFILE [SIGNAL]
-    [ -f "$1" ] && kill "${2:--TERM}" "$(cat "$1")" 2>/dev/null || true
+stop() { # stop PIDFILE [SIGNAL]: and wait until the process is gone
+    local pid i
+    pid=$(cat "$1" 2>/dev/null) || return 0
+    kill "${2:--TERM}" "$pid" 2>/dev/null || return 0
+    for i in $(seq 50); do
+        [[ $(awk '/^State:/ {print $2}' "/proc/$pid/status" 2>/dev/null) =~ ^[^ZX] ]] || return 0
+        [ "$i" != 40 ] || kill -KILL "$pid" 2>/dev/null || return 0
+        sleep 0.2
+    done
 }
 
 jobs_of() { # every process of a node's jobs, and the slurmstepd above it
@@ -170,13 +177,10 @@ dead() {
 
 down() {
     local file
-    scancel -f --user root >/dev/null 2>&1 || true
-    sleep 1
+    timeout 10 scancel -f --user root >/dev/null 2>&1 || true
     for file in "$DIR"/slurmd.*.pid "$DIR"/slurmctld.pid; do stop "$file"; done
-    sleep 1
     for file in $(seq 16); do dead "n$file"; done
     stop "$DIR"/slurmdbd.pid
-    sleep 1
     stop "$DIR"/mysql/pid
     if [ -e "$DIR"/munged ]; then pkill -x munged || true; fi
     rm -rf "$DIR"
