@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup bench test test-full test-slurm check format lint types imports perf tables plots pins clean FORCE
 
-WHERE := local#           debug (one process) | local (one worker a core)
+WHERE := local#           debug (one process) | local (one worker a core or GPU) | slurm
 SWEEP := leaderboard#     a file in sweeps/
 DATASET := toy#           a file in bench/datasets/
 ROOT :=#                  where the data set lies on disk

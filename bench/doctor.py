@@ -50,6 +50,7 @@ def report(weights_at_hand: Callable[[str], str] | None = None) -> list[Check]:
         "disk": _disk,
         "opencv": _opencv,
         "video": _video,
+        **({"slurm": _slurm} if shutil.which("sbatch") else {}),
     }.items():
         try:
             status, text = check()
@@ -240,3 +241,18 @@ def _weights(weights_at_hand: Callable[[str], str]) -> list[Check]:
         text = f"{len(absent)} models have none on this machine: {', '.join(absent)}. The first, for one: {next(iter(absent.values()))}"
         checks.append(Check("weights", "warn", text))
     return checks
+
+
+def _slurm() -> tuple[Status, str]:
+    from bench import _site_checks, sites
+
+    try:
+        path = sites.find(bench_home(writes=False))
+    except BenchError as error:
+        return "warn", f"sbatch is here; {error}"
+    site = sites.load(path)
+    if wrong := _site_checks.problems(site):
+        return "fail", f"{path}: {'; '.join(wrong)}"
+    if silent := _site_checks.accounting():
+        return "warn", f"{path} fits this cluster; its accounting does not answer, and nothing here needs it ({silent})"
+    return "ok", f"{path} fits this cluster"

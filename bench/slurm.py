@@ -167,7 +167,7 @@ def queue() -> dict[str, dict[str, int]]:
         BenchError: Slurm does not answer.
     """
     found: dict[str, dict[str, int]] = {}
-    for line in _ask("squeue", "--me", "--noheader", "--array", "--format=%F %T").splitlines():
+    for line in ask("squeue", "--me", "--noheader", "--array", "--format=%F %T").splitlines():
         array, _, state = line.strip().partition(" ")
         states = found.setdefault(array, {})
         states[state] = states.get(state, 0) + 1
@@ -193,7 +193,7 @@ def cancel(job: Job) -> None:
     if not ids:
         raise BenchError(f"{job.job_id} was not submitted to Slurm; Ctrl-C ends it where it runs")
     job.cancel()
-    _ask("scancel", *ids)
+    ask("scancel", *ids)
 
 
 def _scancel(ids: Sequence[str]) -> None:
@@ -203,11 +203,16 @@ def _scancel(ids: Sequence[str]) -> None:
 
 def _max_array() -> int:
     """Jobs that an array of this cluster may have."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
     return max(1, int(found[1]) - 1) if found else 1000
 
 
-def _ask(*words: str) -> str:
+def ask(*words: str) -> str:
+    """What a command of Slurm's answers.
+
+    Raises:
+        BenchError: there is no such command, it fails, or it does not answer within ASK_S.
+    """
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=ASK_S)
     except FileNotFoundError:

@@ -20,6 +20,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "cancel": cluster.cancel,
     "resume": cluster.resume,
     "logs": cluster.logs,
+    "du": cluster.du,
+    "gc": cluster.gc,
     "show": records.show,
     "rescore": records.rescore,
     "reproduce": records.reproduce,

@@ -128,6 +128,43 @@ def _worker_log(home: Path, run_id: str) -> tuple[Job, Path | None]:
     raise BenchError(f"no submission under {home / 'jobs'} holds a run {run_id!r}")
 
 
+def du() -> None:
+    """What takes the room in $BENCH_HOME. Example: python -m bench du"""
+    from bench import disk
+
+    home = bench_home(writes=False)
+    found = disk.parts(home)
+    rows = [
+        (_megabytes(p.num_bytes), f"{p.num_files:,}", p.name, disk.WHAT.get(p.name.partition("/")[0], ""))
+        for p in found
+    ]
+    print_table(Table("MB", "files", "folder", "what", box=None), rows)
+    out.print(f"{_megabytes(sum(p.num_bytes for p in found))} MB in {home}")
+
+
+def gc(
+    days: Annotated[
+        float, typer.Option(help="Submissions and their logs go when they have been done for so many days.")
+    ] = 30.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise it is only said what would go.")] = False,
+) -> None:
+    """What nothing in $BENCH_HOME refers to: leftovers of killed processes, old submissions. Example: python -m bench gc --days 7 --yes"""
+    from bench import disk
+
+    home = bench_home(writes=yes)
+    found = disk.waste(home, days)
+    for one in found:
+        if yes:
+            disk.remove(one)
+        out.print(f"{_megabytes(one.num_bytes):>10} MB  {one.path.relative_to(home)}  {one.why}")
+    total = _megabytes(sum(one.num_bytes for one in found))
+    out.print(f"{len(found)} things, {total} MB, {'are gone' if yes else 'could go: --yes deletes them'}")
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f}"
+
+
 # --- status --------------------------------------------------------------------------------------------------------------
 
 

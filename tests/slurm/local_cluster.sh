@@ -134,7 +134,7 @@ up() {
     configure "$nodes"
     start_database
     slurmdbd
-    wait_for slurmdbd 60 sacctmgr -n -i list cluster
+    wait_for slurmdbd 120 sacctmgr -n -i list cluster
     sacctmgr -n -i add cluster local >/dev/null 2>&1 || true
     slurmctld
     wait_for slurmctld 60 scontrol ping

@@ -1,0 +1,103 @@
+import json
+import os
+import shutil
+import time
+
+import pytest
+from commands import bench
+
+from bench import disk, jobs, store
+from bench.contracts import BenchError
+from bench.leases import Leases
+
+RUN, OTHER = "0123456789ab", "ba9876543210"
+
+
+def old(path, days):
+    os.utime(path, (time.time() - days * 24 * 3600,) * 2)
+    return path
+
+
+def complete(home, run_id):
+    folder = store.run_folder(home, run_id)
+    folder.mkdir(parents=True)
+    (folder / "COMPLETE").write_text("0 videos\n")
+
+
+def written(path, size=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * size)
+    return path
+
+
+def names(home, days=30.0):
+    return {str(w.path.relative_to(home)) for w in disk.waste(home, days)}
+
+
+def test_parts_are_told_with_their_sizes_the_biggest_first(tmp_path):
+    written(tmp_path / "features" / "clip-1" / "a", 1000)
+    written(tmp_path / "features" / "clip-2" / "b", 3000)
+    written(tmp_path / "runs" / "01" / RUN / "c", 2000)
+    written(tmp_path / "runs" / "01" / RUN / "d", 5)
+    (tmp_path / "report").symlink_to(tmp_path / "features")
+    found = [(p.name, p.num_bytes, p.num_files) for p in disk.parts(tmp_path)]
+    assert found == [("features/clip-2", 3000, 1), ("runs", 2005, 2), ("features/clip-1", 1000, 1)]
+    assert disk.parts(tmp_path / "nowhere") == []
+
+
+def test_checkpoints_of_complete_runs_can_go_and_others_not(tmp_path):
+    complete(tmp_path, RUN)
+    for run_id in (RUN, OTHER):
+        written(tmp_path / "checkpoints" / run_id / "training-1.pt")
+    assert names(tmp_path) == {f"checkpoints/{RUN}"}
+
+
+def test_leftovers_of_the_dead_can_go_and_what_is_under_way_not(tmp_path):
+    leases = tmp_path / "leases"
+    with Leases(leases) as mine:
+        mine.take("living")
+        dead = {"token": "t", "machine": mine.me.machine, "pid": mine.me.pid, "started": "7", "job": ""}
+        (leases / "dead").write_text(json.dumps(dead))
+        (leases / "elsewhere").write_text(json.dumps(dead | {"machine": "another"}))
+        old(written(leases / "forgotten"), 2).write_text(json.dumps(dead | {"machine": "another"}))
+        old(leases / "forgotten", 2)
+        (tmp_path / "runs" / "01" / f".{RUN}.00000000-1-1-00000000.part").mkdir(parents=True)
+        old(tmp_path / "runs" / "01" / f".{RUN}.00000000-1-1-00000000.part", 2)
+        (tmp_path / "runs" / "ba" / f".{OTHER}.00000000-1-1-00000000.part").mkdir(parents=True)
+        old(written(tmp_path / "features" / "clip-1" / ".a.safetensors.1-ab.tmp"), 2)
+        written(tmp_path / "features" / "clip-1" / ".b.safetensors.1-ab.tmp")
+        assert names(tmp_path) == {
+            "leases/dead",
+            "leases/forgotten",
+            f"runs/01/.{RUN}.00000000-1-1-00000000.part",
+            "features/clip-1/.a.safetensors.1-ab.tmp",
+        }
+
+
+def test_submissions_go_when_they_have_been_done_for_so_long(tmp_path):
+    made = [jobs.create(tmp_path, {"runs": [{"lease": run_id}]}, {}) for run_id in (RUN, OTHER)]
+    complete(tmp_path, RUN)
+    for job in made:
+        old(job.folder, 8)
+    assert names(tmp_path, 7) == {f"jobs/{made[0].job_id}"} and names(tmp_path, 9) == set()
+    with pytest.raises(BenchError, match="-1 days ago is in the future"):
+        disk.waste(tmp_path, -1)
+
+
+def test_gc_says_what_would_go_and_deletes_when_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    complete(tmp_path, RUN)
+    written(tmp_path / "checkpoints" / RUN / "training-1.pt", 2_000_000)
+    code, out, _ = bench(capsys, monkeypatch, "gc")
+    assert (
+        code == 0
+        and f"2.0 MB checkpoints/{RUN} checkpoints of a complete run" in out
+        and "1 things, 2.0 MB, could go" in out
+    )
+    assert (tmp_path / "checkpoints" / RUN).exists()
+    _, out, _ = bench(capsys, monkeypatch, "gc", "--yes")
+    assert "are gone" in out and not (tmp_path / "checkpoints" / RUN).exists()
+    shutil.rmtree(tmp_path / "checkpoints")
+    written(tmp_path / "weights" / "w", 1_500_000)
+    _, out, _ = bench(capsys, monkeypatch, "du")
+    assert "1.5 1 weights weights of backbones" in out
