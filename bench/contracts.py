@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import types
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -496,9 +498,38 @@ def config_fields(config_type: type) -> tuple[str, ...]:
 
 
 def make_config(config_type: type, values: Mapping[str, Any], where: str) -> Any:
-    """Build a config, with ONE error that lists every unknown field and the valid ones."""
+    """Build a config, with ONE error that lists every unknown field and the valid ones, or the first value of another type."""
     valid = config_fields(config_type)
     unknown = sorted(set(values) - set(valid))
     if unknown:
         raise BenchError(f"{where}: unknown config {', '.join(unknown)}; it takes {', '.join(valid) or 'nothing'}")
+    hints = typing.get_type_hints(config_type)
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise BenchError(f"{where}: {name} is {value!r}; it is {_type_name(hints[name])}")
     return config_type(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a field's type, of those that a config is written in; others are left to the config itself."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in typing.get_args(hint))
+    if origin is tuple:
+        return isinstance(value, (tuple, list))
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return isinstance(value, hint) if hint in (bool, str, type(None)) else True
+
+
+def _type_name(hint: Any) -> str:
+    names = {
+        int: "a whole number",
+        float: "a number",
+        bool: "True or False",
+        str: "text",
+        type(None): "None",
+        tuple: "a list",
+    }
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return " or ".join(names.get(typing.get_origin(part) or part, str(part)) for part in parts)

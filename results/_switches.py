@@ -47,8 +47,9 @@ class Ablation:
 def ablations(board: Board, cells: Sequence[Cell]) -> list[Ablation]:
     """Every ablation among the cells of one data set; p values Holm-corrected over all of them together.
 
-    The reference is the variant with the most neighbours that differ from it in one switch; of several the method's defaults,
-    otherwise the first. Variants that are no neighbours of it are an ablation of their own, with a reference among them, and so on.
+    The reference is the method as it is, all defaults and the bank as it stands, where any variant differs from it in one switch;
+    otherwise the variant with the most such neighbours, the first of several. Variants that are no neighbours of it are an ablation of
+    their own, with a reference among them, and so on.
     Where controls were put on the bank, all of them are held against CoOp too: do they gain anything over a context without knowledge?
     """
     found = []
@@ -79,21 +80,22 @@ def _group(cell: Cell) -> tuple[Hashable, ...]:
 def _ablations(board: Board, cells: Sequence[Cell]) -> Iterator[Ablation]:
     settings = [switches(board, cell) for cell in cells]
     steps = [[_step(mine, theirs) for theirs in settings] for mine in settings]
-    defaults = [_is_default(board, cell) for cell in cells]
+    plain = [_is_default(board, cell) and cell.key.bank_control == "none" for cell in cells]
     left = set(range(len(cells)))  # that no reference has been held against yet
     number = 1
     while True:
         counts = {one: sum(steps[one][other] is not None for other in left) for one in left}
         if not max(counts.values(), default=0):
             return
-        centre = max(left, key=lambda place: (counts[place], defaults[place], -place))
+        centre = max(left, key=lambda place: (plain[place] and counts[place] > 0, counts[place], -place))
         reference, variants = cells[centre], []
         for place in sorted(left):
             name = steps[centre][place]
             if name is not None:
                 mine, test = settings[place], _compare(board, cells[place], reference)
                 variants.append(Variant(cells[place], name, settings[centre].get(name), mine.get(name), test))
-                left.discard(place)
+                if not plain[place]:  # with another bank it is the reference of what was done to that one
+                    left.discard(place)
         left.discard(centre)
         yield Ablation(reference, tuple(variants), "" if number == 1 else str(number))
         number += 1

@@ -26,6 +26,11 @@ def statements(
     bank = load(name)
     rows = [used(bank.classes.get(c, ())) for c in class_names]
     for c, texts in zip(class_names, rows, strict=True):
+        if not texts and bank.classes.get(c):
+            raise BenchError(
+                f"the knowledge bank {name} has {len(bank.classes[c])} statements for the class {c!r}, and none of them is accepted; "
+                "python -m bench knowledge review looks at them, refine --accept-refined accepts what it keeps"
+            )
         if not texts:
             raise BenchError(
                 f"the knowledge bank {name} has no accepted statement for the class {c!r}; add one or choose another bank "

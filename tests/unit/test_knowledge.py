@@ -118,9 +118,15 @@ def test_an_unknown_name_is_an_error_with_the_near_ones():
         load("utkinekt")
 
 
+def test_a_class_whose_statements_nobody_accepted_says_how_to(write):
+    path = write({"wave": [GOOD], "bow": [{**GOOD, "status": "proposed"}]})
+    with pytest.raises(BenchError, match=r"1 statements for the class 'bow', and none of them is accepted; .*knowledge review"):
+        statements(path, ["wave", "bow"])
+
+
 @pytest.mark.parametrize(
     "missing",
-    [{"wave": [GOOD]}, {"wave": [GOOD], "bow": []}, {"wave": [GOOD], "bow": [{**GOOD, "status": "proposed"}]}],
+    [{"wave": [GOOD]}, {"wave": [GOOD], "bow": []}],
 )
 def test_a_class_without_an_accepted_statement_is_an_error_that_names_it(missing, write):
     path = write(missing)

@@ -256,6 +256,21 @@ def test_ablation_takes_the_variant_with_the_most_neighbours_for_its_reference()
     assert set(frame["backbone"]) == {"clip-tiny"}  # one variant alone is no ablation
 
 
+def test_the_reference_of_controls_is_the_bank_as_it_is_and_each_bank_has_its_own():
+    results = FakeResults()
+    for bank in ("toy", "zoo"):
+        for place, control in enumerate(("wrong:2", "none", "shuffled", "count:1")):
+            told = {**KNOWING, "bank": bank, "bank_control": control, "label": f"descriptions ({bank}, {control})"}
+            for seed in (1, 2):
+                results.add([0.1 * place, 0.2, 0.3, 0.2], seed=seed, is_default=True, **told)
+    whole = _data.board(results)
+    toy, zoo = _switches.ablations(whole, whole.cells)
+    for one, bank in ((toy, "toy"), (zoo, "zoo")):
+        assert one.reference.name == f"descriptions ({bank}, none)"
+        assert sorted(v.value for v in one.variants if v.switch == "control") == ["count:1", "shuffled", "wrong:2"]
+    assert [v.value for v in toy.variants if v.switch == "bank"] == ["zoo"]
+
+
 def test_ablation_finds_the_one_switch_in_the_config():
     results = FakeResults()
     settings = [
