@@ -132,6 +132,14 @@ class Study:
         test = {"evaluation": "test", "study": self.study_id, "study_trials": self.trials}
         return [resolve(replace(self.spec(record.best.proposed), seed=seed, **test), home) for seed in seeds]  # type: ignore[arg-type]
 
+    def has_result(self, home: Path) -> bool:
+        """Whether any trial is complete."""
+        return trials.read(home, self.study_id).best is not None
+
+    def on_test(self, home: Path, seeds: Sequence[int]) -> list[ResolvedRun]:
+        """The method as it stands on test, once for each seed: what reads the same features as the final runs will."""
+        return [resolve(replace(self.spec({}), seed=seed, evaluation="test"), home) for seed in seeds]
+
     def spec(self, proposed: Mapping[str, Any], divisor: int = 1) -> RunSpec:
         """A trial's run."""
         spec = self.resolved.spec
@@ -208,36 +216,12 @@ def suggests(method: ModuleType) -> bool:
     return bool(method.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
 
 
-def tune(
-    studies: Sequence[Study],
-    home: Path,
-    launch: Callable[[Sequence[ResolvedRun]], object],
-    told: Callable[[int, int], None] = lambda ended, budget: None,
-) -> None:
-    """Bring studies to their end, a batch of each at a time, all of them together.
-
-    Args:
-        launch: does runs, whichever of them it can; what is neither complete nor failed afterwards is asked of it again.
-        told: called before each launch with the number of trials that ended, and of all.
-
-    Raises:
-        BenchError: studies of different budgets, or a launch that did not end a single run.
-    """
+def check_budgets(studies: Sequence[Study]) -> None:
+    """Raises BenchError where studies that are compared differ in budget."""
     if len({study.budget for study in studies}) > 1:
         raise BenchError(
             "studies of different budgets are no comparison; give each the same trials, batch, sampler and objectives"
         )
-    before: set[str] = set()
-    while open_runs := {run.run_id: run for study in studies for run in study.open_runs(home)}:
-        ended = sum(t.state != "open" for study in studies for t in trials.read(home, study.study_id).trials)
-        told(ended, sum(study.trials for study in studies))
-        if set(open_runs) == before:
-            raise BenchError(
-                f"{len(before)} trials have neither a result nor a failure of their own: their workers or machines were lost; start the "
-                "same command again"
-            )
-        before = set(open_runs)
-        launch(list(open_runs.values()))
 
 
 class _Replay:
