@@ -12,7 +12,7 @@ from fakes import plug_in_adapter
 from made_runs import files
 from tuned import Config, brought_to_end, forked, launch, plug_in_method, spec, suggest, waited
 
-from bench import store, trials, tuning
+from bench import reporting, store, trials, tuning
 from bench.contracts import BenchError, NotApplicable
 from bench.plugins import ROOT
 
@@ -240,6 +240,30 @@ def test_a_trial_that_fails_counts_and_the_study_goes_on(videos, home):
     assert len(record.trials) == 16 and record.finished and lost
     assert all((t.state, t.scores, t.reason) == ("failed", (), "TrainingDiverged: the loss is nan") for t in lost)
     assert record.best.proposed["kind"] != "deep"
+
+
+def test_the_sampler_is_told_what_became_of_each_trial_in_their_order(videos, home):
+    def failed(config):
+        return "no luck" if config["kind"] == "flat" else None
+
+    study, record = done(videos, home, 12, outcomes={"failed": failed}, prune=True)
+    replay = tuning._Replay(study, home)
+    assert replay.open_runs() == []
+    states = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
+    assert [t.state.name for t in replay.optuna.trials] == [states[t.state] for t in record.trials]
+    assert {t.state for t in record.trials} == set(states)
+    for told, trial in zip(replay.optuna.trials, record.trials, strict=True):
+        assert told.params == trial.params and told.intermediate_values == dict(enumerate(trial.scores))
+        assert told.values == (list(trial.values) if trial.state == "complete" else told.values)
+    assert trials.num_ended(home, study.study_id) == 12
+
+
+def test_a_report_is_out_of_date_once_a_trial_has_ended(videos, home):
+    study, _ = done(videos, home, 4)
+    path = trials.folder(home, study.study_id) / "trials" / "3.json"
+    ended = reporting._stamp(home)
+    path.unlink()
+    assert reporting._stamp(home) != ended
 
 
 def test_settings_that_do_not_go_together_fail_without_a_run(videos, home):
