@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import runner, stopping, store
 from bench.leases import Leases
-from bench.tuning import Study
+from bench.tuning import Replay, Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,9 @@ def pursue(study_id: str, seeds: Sequence[int], home: Path) -> None:
         Stopped: this process was asked to stop.
     """
     study = Study.load(home, study_id)
+    replay = Replay(study, home)
     with Leases(home / "leases") as leases:
-        while open_runs := _open_runs(study, seeds, home):
+        while open_runs := replay.open_runs() or _final_runs(study, seeds, home):
             took = 0
             for resolved in open_runs:
                 stopping.check()
@@ -42,10 +43,8 @@ def pursue(study_id: str, seeds: Sequence[int], home: Path) -> None:
                 stopping.wait(POLL_S)
 
 
-def _open_runs(study: Study, seeds: Sequence[int], home: Path) -> list[ResolvedRun]:
-    """What is to be done next; nothing where the study has ended without any result."""
-    if open_runs := study.open_runs(home):
-        return open_runs
+def _final_runs(study: Study, seeds: Sequence[int], home: Path) -> list[ResolvedRun]:
+    """What is to be done on test; nothing where no trial has a result."""
     return [run for run in study.final_runs(home, seeds) if not _ended(run, home)] if study.has_result(home) else []
 
 

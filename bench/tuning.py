@@ -109,7 +109,7 @@ class Study:
         Raises:
             BenchError: a trial's file holds another proposal than this study makes, or costs were measured on different hardware.
         """
-        return _Replay(self, home).open_runs()
+        return Replay(self, home).open_runs()
 
     def finished(self, home: Path) -> bool:
         """Whether the whole budget is spent."""
@@ -224,8 +224,8 @@ def check_budgets(studies: Sequence[Study]) -> None:
         )
 
 
-class _Replay:
-    """A study asked and told again from the beginning, as far as its runs are done."""
+class Replay:
+    """A study asked and told again from the beginning, as far as its runs are done; it goes on from there each time it is asked."""
 
     def __init__(self, study: Study, home: Path) -> None:
         self.study, self.home = study, home
@@ -234,16 +234,24 @@ class _Replay:
         directions = [OBJECTIVES[name].direction for name in study.objectives]
         self.optuna = optuna.create_study(directions=directions, sampler=_sampler(study))
         self.hardware = ""
+        self._told = 0  # trials
+        self._asked: list[tuple[optuna.Trial, Trial]] = []  # the batch that is waited for
 
     def open_runs(self) -> list[ResolvedRun]:
+        """As `Study.open_runs`."""
         study = self.study
-        for start in range(0, study.trials, study.batch):
-            asked = [self._ask(number) for number in range(start, min(start + study.batch, study.trials))]
-            ended, waiting = self._rungs([trial for _, trial in asked])
+        while self._told < study.trials:
+            if not self._asked:
+                numbers = range(self._told, min(self._told + study.batch, study.trials))
+                self._asked = [self._ask(number) for number in numbers]
+            known = [trials.read_trial(self.folder, trial.number) or trial for _, trial in self._asked]
+            ended, waiting = self._rungs(known)
             if waiting:
                 return waiting
-            for handle, trial in asked:
+            for handle, trial in self._asked:
                 self._tell(handle, ended[trial.number])
+            self._told += len(self._asked)
+            self._asked = []
         return []
 
     def _ask(self, number: int) -> tuple[optuna.Trial, Trial]:

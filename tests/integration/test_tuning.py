@@ -181,6 +181,16 @@ def test_the_study_is_rebuilt_from_its_files_alone(videos, tmp_path, home):
     assert [r.run_id for r in study.open_runs(home)] == list(record.trials[7].runs)
 
 
+def test_one_that_waits_goes_on_as_one_that_begins_anew(videos, tmp_path, home):
+    study, _ = done(videos, tmp_path / "whole", 12, prune=True)
+    mine = tuning.new(spec(videos), home, 12, prune=True)
+    replay = tuning.Replay(mine, home)
+    while open_runs := replay.open_runs():
+        assert [r.run_id for r in mine.open_runs(home)] == [r.run_id for r in open_runs]
+        launch(home)(open_runs[:2])
+    assert files(home / "studies") == files(tmp_path / "whole" / "studies")
+
+
 def test_another_proposal_than_the_one_on_disk_is_refused(videos, home, method, monkeypatch):
     study, _ = done(videos, home, 5)
     path = trials.folder(home, study.study_id) / "trials" / "2.json"
@@ -247,7 +257,7 @@ def test_the_sampler_is_told_what_became_of_each_trial_in_their_order(videos, ho
         return "no luck" if config["kind"] == "flat" else None
 
     study, record = done(videos, home, 12, outcomes={"failed": failed}, prune=True)
-    replay = tuning._Replay(study, home)
+    replay = tuning.Replay(study, home)
     assert replay.open_runs() == []
     states = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
     assert [t.state.name for t in replay.optuna.trials] == [states[t.state] for t in record.trials]
