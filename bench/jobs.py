@@ -63,8 +63,9 @@ class Job:
         return found
 
     def run_id(self, stage: str, number: int) -> str | None:
-        """The run that a task makes; None where it makes features."""
-        return str(self.stages[stage][number]["lease"]) if stage == "runs" else None
+        """The run that a task makes; None where it makes features, or goes on with a study."""
+        task = self.stages[stage][number]
+        return str(task["lease"]) if stage == "runs" and "study" not in task else None
 
     def is_open(self, stage: str, number: int) -> bool:
         """Whether a task is still to be done."""

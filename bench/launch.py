@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import submitit
 
-from bench import devices, jobs, store, worker
+from bench import devices, jobs, store, trials, worker
 from bench._inside import ROOT
 from bench._processes import cores
 from bench._progress import bars
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from bench.jobs import Job
     from bench.specs import ResolvedRun
+    from bench.tuning import Study
 
 PLACES = ("debug", "local")
 SHARDS_A_GPU_TASK = 64
@@ -90,15 +91,11 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
     Raises:
         BenchError: an unknown place, or a run folder of another schema.
     """
-    if where not in PLACES:
-        raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
-    if workers is not None and workers < 1:
-        raise BenchError(f"{workers} workers do nothing; give 1 or more")
+    count = _count(where, workers)
     todo = [r for r in planned if not store.is_complete(home, r.run_id)]
     if not todo:
         return Outcome(len(planned), len(planned), 0, 0, 0, (), (), None)
     gpus = devices.count()
-    count = workers or (1 if where == "debug" else cores())
     with bars() as bar:
         work = work_of(todo, home, shards=SHARDS_A_GPU_TASK if gpus else 1)
         check_room(home / "features", work.megabytes)
@@ -109,6 +106,71 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
         _raise_first(job)
         _stage(job, "runs", where, min(count, gpus * RUN_WORKERS_A_GPU) if gpus else count, gpus, bar)
     return outcome(planned, len(planned) - len(todo), work.stored, job)
+
+
+def launch_studies(
+    studies: Sequence[Study], seeds: Sequence[int], home: Path, where: str, workers: int | None = None
+) -> None:
+    """Bring studies to their end, and the best configuration of each on test, once for each seed: all of it is one submission.
+
+    Each study is as many tasks as workers can be at it, and any worker asks for its next trials by itself.
+
+    Raises:
+        BenchError: an unknown place, studies of different budgets, or one that could not be brought to its end.
+    """
+    from bench.tuning import check_budgets  # which brings Optuna
+
+    check_budgets(studies)
+    gpus, count = devices.count(), _count(where, workers)
+    unfinished = [s for s in studies if not s.finished(home) or _lacks_final(s, seeds, home)]
+    if not unfinished:
+        return
+    with bars() as bar:
+        planned = [run for s in unfinished for run in (s.resolved, *s.on_test(home, seeds))]
+        work = work_of(planned, home, shards=SHARDS_A_GPU_TASK if gpus else 1)
+        check_room(home / "features", work.megabytes)
+        shares = min(unfinished[0].batch, -(-count // len(unfinished)))
+        tasks = [
+            {"lease": f"study-{s.study_id}-{share}", "study": s.study_id, "seeds": list(seeds)}
+            for share in range(shares)
+            for s in unfinished
+        ]
+        told = {"where": where, "source": source_digest()}
+        job = jobs.create(home, {"features": work.stages["features"], "runs": tasks}, told)
+        _stage(job, "features", where, min(count, gpus) if gpus else count, gpus, bar)
+        _raise_first(job)
+        budget = sum(s.trials for s in unfinished)
+        shown = bar.add_task("trials", total=budget)
+        _stage(
+            job,
+            "runs",
+            where,
+            min(count, gpus * RUN_WORKERS_A_GPU) if gpus else count,
+            gpus,
+            bar,
+            lambda: bar.update(shown, completed=sum(trials.num_ended(home, s.study_id) for s in unfinished)),
+        )
+    for s in unfinished:
+        if not s.finished(home) or _lacks_final(s, seeds, home):
+            said = next((r["error"] for r in job.results("runs") if "error" in r), "its workers died")
+            raise BenchError(
+                f"study {s.study_id} was not brought to its end: {said} (logs: {job.folder}); start the same command again"
+            )
+
+
+def _lacks_final(study: Study, seeds: Sequence[int], home: Path) -> bool:
+    """Whether the best configuration was not run on test with each seed yet; a failure is an end."""
+    runs = study.final_runs(home, seeds) if study.has_result(home) else []
+    return any(not store.is_complete(home, r.run_id) and store.failure(home, r.run_id) is None for r in runs)
+
+
+def _count(where: str, workers: int | None) -> int:
+    """How many workers there are to be. Raises BenchError on an unknown place, or on none."""
+    if where not in PLACES:
+        raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
+    if workers is not None and workers < 1:
+        raise BenchError(f"{workers} workers do nothing; give 1 or more")
+    return workers or (1 if where == "debug" else cores())
 
 
 def work_of(todo: Sequence[ResolvedRun], home: Path, shards: int = 1, device: str | None = None) -> Work:
@@ -172,7 +234,9 @@ def worker_environment(root: Path = ROOT) -> None:
     os.environ[COMMAND] = json.dumps(sys.argv)
 
 
-def _stage(job: Job, stage: str, where: str, count: int, gpus: int, bar: Progress) -> None:
+def _stage(
+    job: Job, stage: str, where: str, count: int, gpus: int, bar: Progress, more: Callable[[], None] = lambda: None
+) -> None:
     """Do all tasks of a stage; what workers that died leave undone goes to new ones."""
     total = len(job.stages[stage])
     if not total:
@@ -181,6 +245,7 @@ def _stage(job: Job, stage: str, where: str, count: int, gpus: int, bar: Progres
 
     def tick() -> None:
         bar.update(shown, completed=total - len(job.open_tasks(stage)))
+        more()
 
     fruitless, known = 0, (0, 0)
     while (num_open := len(job.open_tasks(stage))) and fruitless < ROUNDS:

@@ -182,6 +182,11 @@ def write_end(place: Path, trial: Trial) -> None:
     write_atomic(place / "trials" / f"{trial.number}.json", text(trial))
 
 
+def num_ended(home: Path, study_id: str) -> int:
+    """How many trials of a study have ended, as far as that is written down."""
+    return sum(1 for _ in (folder(home, study_id) / "trials").glob("[0-9]*.json"))
+
+
 def text(trial: Trial) -> str:
     """A trial as its file holds it; equal trials have equal texts."""
     return json.dumps(asdict(trial), indent=1, sort_keys=True, allow_nan=False)

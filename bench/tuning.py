@@ -109,7 +109,7 @@ class Study:
         Raises:
             BenchError: a trial's file holds another proposal than this study makes, or costs were measured on different hardware.
         """
-        return _Replay(self, home).open_runs()
+        return Replay(self, home).open_runs()
 
     def finished(self, home: Path) -> bool:
         """Whether the whole budget is spent."""
@@ -131,6 +131,14 @@ class Study:
             )
         test = {"evaluation": "test", "study": self.study_id, "study_trials": self.trials}
         return [resolve(replace(self.spec(record.best.proposed), seed=seed, **test), home) for seed in seeds]  # type: ignore[arg-type]
+
+    def has_result(self, home: Path) -> bool:
+        """Whether any trial is complete."""
+        return trials.read(home, self.study_id).best is not None
+
+    def on_test(self, home: Path, seeds: Sequence[int]) -> list[ResolvedRun]:
+        """The method as it stands on test, once for each seed: what reads the same features as the final runs will."""
+        return [resolve(replace(self.spec({}), seed=seed, evaluation="test"), home) for seed in seeds]
 
     def spec(self, proposed: Mapping[str, Any], divisor: int = 1) -> RunSpec:
         """A trial's run."""
@@ -208,40 +216,16 @@ def suggests(method: ModuleType) -> bool:
     return bool(method.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
 
 
-def tune(
-    studies: Sequence[Study],
-    home: Path,
-    launch: Callable[[Sequence[ResolvedRun]], object],
-    told: Callable[[int, int], None] = lambda ended, budget: None,
-) -> None:
-    """Bring studies to their end, a batch of each at a time, all of them together.
-
-    Args:
-        launch: does runs, whichever of them it can; what is neither complete nor failed afterwards is asked of it again.
-        told: called before each launch with the number of trials that ended, and of all.
-
-    Raises:
-        BenchError: studies of different budgets, or a launch that did not end a single run.
-    """
+def check_budgets(studies: Sequence[Study]) -> None:
+    """Raises BenchError where studies that are compared differ in budget."""
     if len({study.budget for study in studies}) > 1:
         raise BenchError(
             "studies of different budgets are no comparison; give each the same trials, batch, sampler and objectives"
         )
-    before: set[str] = set()
-    while open_runs := {run.run_id: run for study in studies for run in study.open_runs(home)}:
-        ended = sum(t.state != "open" for study in studies for t in trials.read(home, study.study_id).trials)
-        told(ended, sum(study.trials for study in studies))
-        if set(open_runs) == before:
-            raise BenchError(
-                f"{len(before)} trials have neither a result nor a failure of their own: their workers or machines were lost; start the "
-                "same command again"
-            )
-        before = set(open_runs)
-        launch(list(open_runs.values()))
 
 
-class _Replay:
-    """A study asked and told again from the beginning, as far as its runs are done."""
+class Replay:
+    """A study asked and told again from the beginning, as far as its runs are done; it goes on from there each time it is asked."""
 
     def __init__(self, study: Study, home: Path) -> None:
         self.study, self.home = study, home
@@ -250,16 +234,24 @@ class _Replay:
         directions = [OBJECTIVES[name].direction for name in study.objectives]
         self.optuna = optuna.create_study(directions=directions, sampler=_sampler(study))
         self.hardware = ""
+        self._told = 0  # trials
+        self._asked: list[tuple[optuna.Trial, Trial]] = []  # the batch that is waited for
 
     def open_runs(self) -> list[ResolvedRun]:
+        """As `Study.open_runs`."""
         study = self.study
-        for start in range(0, study.trials, study.batch):
-            asked = [self._ask(number) for number in range(start, min(start + study.batch, study.trials))]
-            ended, waiting = self._rungs([trial for _, trial in asked])
+        while self._told < study.trials:
+            if not self._asked:
+                numbers = range(self._told, min(self._told + study.batch, study.trials))
+                self._asked = [self._ask(number) for number in numbers]
+            known = [trials.read_trial(self.folder, trial.number) or trial for _, trial in self._asked]
+            ended, waiting = self._rungs(known)
             if waiting:
                 return waiting
-            for handle, trial in asked:
+            for handle, trial in self._asked:
                 self._tell(handle, ended[trial.number])
+            self._told += len(self._asked)
+            self._asked = []
         return []
 
     def _ask(self, number: int) -> tuple[optuna.Trial, Trial]:

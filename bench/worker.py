@@ -156,8 +156,11 @@ def _attempt(job: Job, stage: str, number: int, task: dict[str, Any]) -> None:
 
 def _do(stage: str, task: dict[str, Any], home: Path) -> dict[str, Any]:
     """What a task comes to. Whatever goes wrong with it is raised."""
-    from bench import runner
+    from bench import runner, tuner
 
+    if "study" in task:
+        tuner.pursue(task["study"], task["seeds"], home)
+        return {}
     resolved = resolved_from_dict(task["run"])
     if stage == "features":
         done = runner.extract_rows(resolved, task["positions"], home)

@@ -7,6 +7,7 @@ import numpy as np
 from fakes import plug_in
 from made_runs import record
 
+from baselines import linear_probe
 from bench import store
 from bench.contracts import BenchError
 from bench.planning import columns
@@ -47,6 +48,11 @@ def score(config, divisor=1):
     return round(max(0.0, right) / (1 + 0.1 * (divisor - 1)), 3)
 
 
+def fit(config, adapter, train, val, classes, seed):
+    """A real one, for where runs are really done: the rate is how weakly a probe is held back."""
+    return linear_probe.fit(linear_probe.Config(c=config.rate), adapter, train, val, classes, seed)
+
+
 def plug_in_method(monkeypatch, name="tunable", **changes):
     """Make the method known for one test."""
     facts = {
@@ -55,7 +61,7 @@ def plug_in_method(monkeypatch, name="tunable", **changes):
         "TRAINABLE": "head",
         "VERSION": 1,
         "suggest": suggest,
-        "fit": None,
+        "fit": fit,
     }
     return plug_in(
         monkeypatch, "methods", name, **{**facts, "describe": lambda config: f"{name}, {config.kind}", **changes}
@@ -111,6 +117,12 @@ def launch(home, calls=None, **outcomes):
                 write_run(resolved, home, score(config, resolved.spec.epoch_divisor), **facts)
 
     return do
+
+
+def brought_to_end(studies, home, do):
+    """Open runs of all studies together, until there is none."""
+    while open_runs := [run for study in studies for run in study.open_runs(home)]:
+        do(open_runs)
 
 
 def forked(work):

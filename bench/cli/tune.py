@@ -14,8 +14,7 @@ from bench.cli._common import Names, choice_of, err, numbers, out, split, tell_p
 from bench.contracts import BenchError, Choice, NotApplicable
 
 if TYPE_CHECKING:
-    from bench.launch import Outcome
-    from bench.specs import ResolvedRun, RunSpec
+    from bench.specs import RunSpec
     from bench.tuning import Study
 
 
@@ -59,13 +58,12 @@ def tune(
 
     Example: python -m bench tune --methods coop,linear_probe --backbones tiny-clip --trials 8
     """
-    from bench.launch import PLACES, launch
+    from bench.launch import PLACES, launch_studies
     from bench.planning import on_disk
     from bench.specs import WITH_SHOTS, FrameSpec, RunSpec
     from bench.tuning import new
-    from bench.tuning import tune as bring_to_an_end
 
-    if where not in PLACES:
+    if where not in PLACES:  # before anything is made
         raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
     home = bench_home()
     choice = on_disk(choice_of(dataset, root, option or [], backbones, methods, seeds, limit=limit, bank=bank), home)
@@ -97,15 +95,9 @@ def tune(
         )
     out.print(f"{len(studies)} studies of {trials} trials each on {dataset}; everything is written to {home}")
 
-    def start(planned: Sequence[ResolvedRun]) -> Outcome:
-        return launch(planned, home, where, workers)
-
-    bring_to_an_end(studies, home, start, lambda ended, budget: out.print(f"trials that ended: {ended} of {budget}"))
-    planned, lost = _best(studies, home, finals)
-    failures = start(planned).failures if planned else ()
-    for failure in failures:
-        err.print(f"  {failure.status:7} {failure.run_id}  {failure.reason}")
-    if _report(home, studies[0]) or failures or lost:
+    launch_studies(studies, finals, home, where, workers)
+    lost = [not _told(study, home, finals) for study in studies]
+    if _report(home, studies[0]) or any(lost):
         raise typer.Exit(1)
 
 
@@ -125,29 +117,24 @@ def _studies(specs: Sequence[RunSpec], make: Callable[[RunSpec], Study]) -> Iter
             out.print(f"  n/a  {error}")
 
 
-def _best(studies: Sequence[Study], home: Path, seeds: Sequence[int]) -> tuple[list[ResolvedRun], bool]:
-    """The runs on test of each study's best configuration, each told in a line; whether a study has none."""
-    from bench import trials
+def _told(study: Study, home: Path, seeds: Sequence[int]) -> bool:
+    """What came of a study, in a line; whether it has a configuration that is complete on test with each seed."""
+    from bench import store, trials
 
-    planned, lost = [], False
-    for study in studies:
-        record, spec = trials.read(home, study.study_id), study.resolved.spec
-        failed = [t for t in record.trials if t.state == "failed"]
-        try:
-            planned += study.final_runs(home, seeds)
-        except BenchError as error:
-            err.print(f"  {error}")
-            lost = True
-            continue
-        assert record.best is not None
-        best = ", ".join(f"{k}={v}" for k, v in record.best.proposed.items()) or "as it stands"
-        of = f"trial {record.best.number + 1} of {study.trials}"
-        more = f"; {len(failed)} failed, the first: {failed[0].reason}" if failed else ""
-        out.print(
-            f"study {study.study_id}: {spec.method} on {study.resolved.backbone}: {of}: {best}; "
-            f"validation top-1 {100 * record.best.scores[-1]:.1f} %{more}"
-        )
-    return planned, lost
+    record, spec = trials.read(home, study.study_id), study.resolved.spec
+    failed = [t for t in record.trials if t.state == "failed"]
+    name = f"study {study.study_id}: {spec.method} on {study.resolved.backbone}"
+    if record.best is None:
+        err.print(f"{name}: no trial has a result; the first: {failed[0].reason}")
+        return False
+    best = ", ".join(f"{k}={v}" for k, v in record.best.proposed.items()) or "as it stands"
+    more = f"; {len(failed)} failed, the first: {failed[0].reason}" if failed else ""
+    of = f"trial {record.best.number + 1} of {study.trials}"
+    out.print(f"{name}: {of}: {best}; validation top-1 {100 * record.best.scores[-1]:.1f} %{more}")
+    failures = [f for run in study.final_runs(home, seeds) if (f := store.failure(home, run.run_id)) is not None]
+    for failure in failures:
+        err.print(f"  {failure['status']:7} {failure['run_id']}  {failure['reason']}")
+    return not failures
 
 
 def _report(home: Path, study: Study) -> bool:

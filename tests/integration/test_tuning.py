@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 from fakes import plug_in_adapter
 from made_runs import files
-from tuned import Config, forked, launch, plug_in_method, spec, suggest, waited
+from tuned import Config, brought_to_end, forked, launch, plug_in_method, spec, suggest, waited
 
-from bench import store, trials, tuning
+from bench import reporting, store, trials, tuning
 from bench.contracts import BenchError, NotApplicable
 from bench.plugins import ROOT
 
@@ -31,7 +31,7 @@ def method(monkeypatch):
 def done(videos, home, num=10, calls=None, outcomes=None, **how):
     """A finished study, and what its files say."""
     study = tuning.new(spec(videos), home, num, **how)
-    tuning.tune([study], home, launch(home, calls, **(outcomes or {})))
+    brought_to_end([study], home, launch(home, calls, **(outcomes or {})))
     return study, trials.read(home, study.study_id)
 
 
@@ -104,7 +104,7 @@ def test_a_method_that_stands_outside_of_what_it_suggests_is_tried_first_all_the
     plug_in_method(monkeypatch, "far", suggest=lambda trial: {"rate": trial.suggest_float("rate", 0.1, 1.0, log=True)})
     study = tuning.new(spec(videos, "far"), home, 6)
     calls = []
-    tuning.tune([study], home, launch(home, calls))
+    brought_to_end([study], home, launch(home, calls))
     record = trials.read(home, study.study_id)
     assert record.trials[0].proposed == {} and calls[0][0][0] == vars(Config())
     assert all(0.1 <= t.proposed["rate"] <= 1 for t in record.trials[1:])
@@ -181,6 +181,16 @@ def test_the_study_is_rebuilt_from_its_files_alone(videos, tmp_path, home):
     assert [r.run_id for r in study.open_runs(home)] == list(record.trials[7].runs)
 
 
+def test_one_that_waits_goes_on_as_one_that_begins_anew(videos, tmp_path, home):
+    study, _ = done(videos, tmp_path / "whole", 12, prune=True)
+    mine = tuning.new(spec(videos), home, 12, prune=True)
+    replay = tuning.Replay(mine, home)
+    while open_runs := replay.open_runs():
+        assert [r.run_id for r in mine.open_runs(home)] == [r.run_id for r in open_runs]
+        launch(home)(open_runs[:2])
+    assert files(home / "studies") == files(tmp_path / "whole" / "studies")
+
+
 def test_another_proposal_than_the_one_on_disk_is_refused(videos, home, method, monkeypatch):
     study, _ = done(videos, home, 5)
     path = trials.folder(home, study.study_id) / "trials" / "2.json"
@@ -242,6 +252,30 @@ def test_a_trial_that_fails_counts_and_the_study_goes_on(videos, home):
     assert record.best.proposed["kind"] != "deep"
 
 
+def test_the_sampler_is_told_what_became_of_each_trial_in_their_order(videos, home):
+    def failed(config):
+        return "no luck" if config["kind"] == "flat" else None
+
+    study, record = done(videos, home, 12, outcomes={"failed": failed}, prune=True)
+    replay = tuning.Replay(study, home)
+    assert replay.open_runs() == []
+    states = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
+    assert [t.state.name for t in replay.optuna.trials] == [states[t.state] for t in record.trials]
+    assert {t.state for t in record.trials} == set(states)
+    for told, trial in zip(replay.optuna.trials, record.trials, strict=True):
+        assert told.params == trial.params and told.intermediate_values == dict(enumerate(trial.scores))
+        assert told.values == (list(trial.values) if trial.state == "complete" else told.values)
+    assert trials.num_ended(home, study.study_id) == 12
+
+
+def test_a_report_is_out_of_date_once_a_trial_has_ended(videos, home):
+    study, _ = done(videos, home, 4)
+    path = trials.folder(home, study.study_id) / "trials" / "3.json"
+    ended = reporting._stamp(home)
+    path.unlink()
+    assert reporting._stamp(home) != ended
+
+
 def test_settings_that_do_not_go_together_fail_without_a_run(videos, home):
     _, record = done(videos, home, 30, sampler="random")
     odd = [t for t in record.trials if t.proposed["kind"] == "odd" and t.proposed["rate"] > 0.1]
@@ -261,10 +295,10 @@ def test_an_objective_that_is_no_number_is_a_failure(videos, home):
 def test_what_was_lost_with_its_machine_is_no_failure_of_a_trial(videos, home):
     study = tuning.new(spec(videos), home, 6)
     lost = {"lost": lambda config: config["kind"] == "deep" or config["rate"] == 0.01}
-    with pytest.raises(BenchError, match="lost; start the same command again"):
-        tuning.tune([study], home, launch(home, **lost))
+    launch(home, **lost)(study.open_runs(home))
+    assert study.open_runs(home)
     assert {t.state for t in trials.read(home, study.study_id).trials} == {"open", "complete"}
-    tuning.tune([study], home, launch(home))
+    brought_to_end([study], home, launch(home))
     assert trials.read(home, study.study_id).finished
 
 
@@ -282,9 +316,9 @@ def test_the_budget_is_the_same_for_all(videos, home, monkeypatch):
     plug_in_method(monkeypatch, "other")
     one, two = tuning.new(spec(videos), home, 6), tuning.new(spec(videos, "other"), home, 5)
     with pytest.raises(BenchError, match="different budgets are no comparison"):
-        tuning.tune([one, two], home, launch(home))
+        tuning.check_budgets([one, two])
     two, calls = tuning.new(spec(videos, "other"), home, 6), []
-    tuning.tune([one, two], home, launch(home, calls))
+    brought_to_end([one, two], home, launch(home, calls))
     assert [len(batch) for batch in calls] == [8, 4], "batches of all studies are done together"
     assert all(len(trials.read(home, s.study_id).trials) == 6 for s in (one, two))
 
