@@ -36,6 +36,7 @@ RENDERING = (
     "MarkupSafe",
     "matplotlib",
     "numpy",
+    "optuna",
     "pandas",
     "pillow",
     "pyarrow",

@@ -28,7 +28,7 @@ PRIVATE = (NAME, "kimdoe", "node17.uni", "/data/secret", "/home/", "my videos", 
 
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory):
-    """FAILED.json as a run that fails writes it: its features are not there."""
+    """FAILED.json as a run that fails writes it, with a reason that tells where it was."""
     from bench import planning, runner
 
     place = tmp_path_factory.mktemp("failing") / NAME
@@ -37,7 +37,12 @@ def lost(tmp_path_factory):
         videos = write_classes(place / "my videos", ("run", "wave"), 6)
         spec = RunSpec(dataset="folder", backbone="fake", method="zero_shot", root=str(videos))
         resolved = planning.resolve(spec, place / "home")
-        with pytest.raises(BenchError, match="no features"):
+
+        def fail(*_):
+            raise BenchError(f"{place}/home/features holds what is no number")
+
+        patch.setattr(runner, "_fit_and_predict", fail)
+        with pytest.raises(BenchError, match="no number"):
             runner.execute(resolved, place / "home")
     forget(planning)
     record = json.loads((store.run_folder(place / "home", resolved.run_id) / store.FAILED).read_text())

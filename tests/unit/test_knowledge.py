@@ -120,7 +120,9 @@ def test_an_unknown_name_is_an_error_with_the_near_ones():
 
 def test_a_class_whose_statements_nobody_accepted_says_how_to(write):
     path = write({"wave": [GOOD], "bow": [{**GOOD, "status": "proposed"}]})
-    with pytest.raises(BenchError, match=r"1 statements for the class 'bow', and none of them is accepted; .*knowledge review"):
+    with pytest.raises(
+        BenchError, match=r"1 statements for the class 'bow', and none of them is accepted; .*knowledge review"
+    ):
         statements(path, ["wave", "bow"])
 
 
