@@ -43,6 +43,7 @@ install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# cred_expire is also how long Slurm waits before it starts a requeued job again: two minutes unless told.
 configure() {
     local nodes=$1 i
     cat >"$DIR"/etc/slurmdbd.conf <<END
@@ -66,6 +67,7 @@ SlurmctldHost=localhost
 SlurmctldPort=$((PORT + 1))
 SlurmUser=root
 AuthType=auth/munge
+AuthInfo=cred_expire=5
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
