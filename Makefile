@@ -33,7 +33,7 @@ $(foreach v,BACKBONE METHOD SEED SHOT OPTION,$(if $(filter command line,$(origin
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 	@echo; echo "after the target, e.g. make bench DATASET=folder ROOT=/data/mine SEEDS=1,2:"
-	@awk -F ' *(:=|\#) *' '/^[A-Z]+ :=.*#/ {printf "  %-19s %s\n", $$1 "=" $$2, $$3}' Makefile
+	@awk -F ' *(:=|#) *' '/^[A-Z]+ :=.*#/ {printf "  %-19s %s\n", $$1 "=" $$2, $$3}' Makefile
 
 setup: $(STAMP) ## make or complete the environment; nothing to do unless the pins changed (PYTHON=, TORCH=)
 	@:

@@ -8,18 +8,21 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench import plugins
+from bench import knowledge, plugins
 from bench._files import bench_home
 from bench.cli import cluster
 from bench.cli._common import err, out, print_table
 
 
 def list_names(
-    kind: Annotated[str | None, typer.Option(help="adapters, methods, datasets, sweeps or results.")] = None,
+    kind: Annotated[str | None, typer.Option(help="adapters, methods, datasets, sweeps, results or banks.")] = None,
 ) -> None:
     """What there is, by name. Example: python -m bench list --kind adapters"""
-    for one in [kind] if kind else list(plugins.FOLDERS):
+    for one in [kind] if kind else [*plugins.FOLDERS, "banks"]:
         table = Table("name", "what", title=one, title_justify="left", box=None, show_header=False)
+        if one == "banks":
+            print_table(table, [(name, knowledge.load(name).about) for name in knowledge.bank_names()])
+            continue
         rows = [(name, _summary(one, name)) for name in plugins.names(one)]
         if one == "adapters":
             rows += [(f"{stem}:...", how) for stem, how in plugins.open_adapters().items()]

@@ -72,3 +72,8 @@ def test_status_tells_protocols_apart(home, capsys, monkeypatch):
     made_runs.complete(home, "abcdefabcdef", columns=columns(protocol="base_to_novel"))
     _, out, _ = bench(capsys, monkeypatch, "status")
     assert "base_to_novel" in out and "zero_shot" in out
+
+
+def test_the_banks_that_ship_are_listed(capsys, monkeypatch):
+    code, out, _ = bench(capsys, monkeypatch, "list", "--kind", "banks")
+    assert code == 0 and all(name in out for name in ("toy", "ucf101", "ntu60")) and "adapters" not in out
