@@ -118,7 +118,7 @@ def fit(
         batch_size=config.batch_size,
         epochs=config.epochs or published_epochs(train, len(classes)),
     )
-    run_training([context], loss, len(train), schedule, generator)
+    run_training([context], loss, len(train), schedule, generator, mean_over_rows=True)
     learnt = context.detach()
     if config.class_specific_context:
         return CoOp(adapter, None, dict(zip(classes.names, learnt, strict=True)))

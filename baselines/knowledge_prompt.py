@@ -191,14 +191,18 @@ def fit(
         batch_size=config.batch_size,
         epochs=config.epochs,
     )
-    loss = _loss(predictor, train, classes)
-    run_training(list(learnt.parameters()), loss, len(train), schedule, generator)
+    loss, is_mean = _loss(predictor, train, classes)
+    run_training(list(learnt.parameters()), loss, len(train), schedule, generator, is_mean)
     learnt.requires_grad_(False)
     return predictor
 
 
-def _loss(predictor: KnowledgePrompt, train: LabelledFeatures, classes: Classes) -> Callable[[Tensor], Tensor]:
-    """What a step minimises over rows of the training view; all that does not change from step to step is made here."""
+def _loss(
+    predictor: KnowledgePrompt, train: LabelledFeatures, classes: Classes
+) -> tuple[Callable[[Tensor], Tensor], bool]:
+    """What a step minimises over rows of the training view, and whether that is a mean over them; all that does not change from step
+    to step is made here.
+    """
     config, adapter, learnt = predictor.config, predictor.adapter, predictor.learnt
     statements = predictor.statements(classes)
     labels = train.labels.to(learnt.context.device)
@@ -227,4 +231,5 @@ def _loss(predictor: KnowledgePrompt, train: LabelledFeatures, classes: Classes)
             total = total + config.memory_weight * F.cross_entropy(guess, labels[there])
         return total
 
-    return loss
+    # The memory's term is a mean over the rows that have a number: one over all of them only where all have.
+    return loss, known is None or bool(known.all())

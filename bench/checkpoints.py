@@ -60,6 +60,14 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a training came: the mean loss of each epoch, and how many videos memory held at once."""
+
+    history: Sequence[float]
+    micro_batch: int
+
+
 @dataclass
 class Checkpoint:
     """The state of one training, in a file."""
@@ -77,12 +85,13 @@ class Checkpoint:
         """Whether so much time has passed that another loss of it would hurt."""
         return time.monotonic() - self._saved_at >= self.every_s
 
-    def save(self, history: Sequence[float]) -> None:
+    def save(self, history: Sequence[float], micro_batch: int) -> None:
         """Keep the state after `len(history)` epochs. The old one is replaced whole."""
         buffer = io.BytesIO()
         state = {
             "key": self.key,
             "history": list(history),
+            "micro_batch": micro_batch,
             "parameters": [p.detach() for p in self.parameters],
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
@@ -92,25 +101,25 @@ class Checkpoint:
         write_atomic(self.path, buffer.getvalue())
         self._saved_at = time.monotonic()
 
-    def restore(self) -> list[float]:
-        """Put everything to where it was; the mean loss of each epoch so far, none where there is nothing to go on from."""
+    def restore(self) -> Progress | None:
+        """Put everything to where it was; None where there is nothing to go on from."""
         try:
             # weights_only: whatever lies there, no code of it runs.
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             if state["key"] != self.key:
                 raise ValueError("it is of another setting")
         except FileNotFoundError:
-            return []
+            return None
         except Exception as error:  # a damaged archive raises whatever its reader stumbles over
             print(f"{self.path}: {type(error).__name__}: {error}; training starts from its beginning", file=sys.stderr)
-            return []
+            return None
         with torch.no_grad():
             for parameter, value in zip(self.parameters, state["parameters"], strict=True):
                 parameter.copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         _set_random_states(state["random"])
-        return [float(loss) for loss in state["history"]]
+        return Progress([float(loss) for loss in state["history"]], int(state["micro_batch"]))
 
 
 def begin(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bench.contracts import BenchError
+from bench.memory import is_exhausted
 
 Kind = Literal["model", "infrastructure"]
 
@@ -16,7 +17,7 @@ class InfrastructureError(BenchError):
 def kind(error: BaseException) -> Kind:
     """What the disk, the network, the operating system or a GPU refuses is "infrastructure"; everything else is "model".
 
-    A GPU that is out of memory is none of that: the same work would be out of it again.
+    Out of memory is none of that: what can be halved was, and the same work would be out of it again.
     """
     if isinstance(error, InfrastructureError):
         return "infrastructure"
@@ -24,10 +25,10 @@ def kind(error: BaseException) -> Kind:
         return "model"
     if isinstance(error, OSError):
         return "infrastructure"
+    if is_exhausted(error):
+        return "model"
     # torch.AcceleratorError and its elders, by name: whoever looks at failures need not wait for torch.
     names = {c.__name__ for c in type(error).__mro__}
-    if "OutOfMemoryError" in names:
-        return "model"
     if "AcceleratorError" in names or (isinstance(error, RuntimeError) and str(error).startswith("CUDA error")):
         return "infrastructure"
     return "model"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import Adapter, BenchError, Features
+from bench.memory import is_exhausted, release
 
 CPU_BATCH = 16  # fixed, so that the same machine gives the same bytes
 MAX_BATCH = 32  # of the search: half a shard, so that one batch is gathered while the device computes another
@@ -101,7 +102,9 @@ class Encoder:
                 self.forward(batch)
                 torch.cuda.synchronize(self.device)
                 times.append(time.perf_counter() - start)
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not is_exhausted(error):
+                raise
             return None
         return statistics.median(times)
 
@@ -118,16 +121,17 @@ class Encoder:
             chunk = videos[done : done + step]
             try:
                 parts.append(self.forward(self.gather(chunk)))
-            except torch.OutOfMemoryError:
-                pass  # mended below, where the error no longer holds on to the tensors of the pass
+            except Exception as error:
+                if not is_exhausted(error):
+                    raise
+                # Mended below, where the error no longer holds on to the tensors of the pass.
             else:
                 done += len(chunk)
                 continue
             if len(chunk) == 1:
                 raise BenchError(_too_small(f"one video of {self.adapter.facts.name}"))
             self.batch = len(chunk) // 2
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            release()
         return joined(parts)
 
     def gather(self, videos: Sequence[Tensor]) -> Tensor:

@@ -24,6 +24,7 @@ COST = (
     "feature_ms",
     "fit_seconds",
     "predict_ms",
+    "micro_batch",
     "peak_memory_mb",
     "start_memory_mb",
     "gflops",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bench import checkpoints, failures, knowledge, metrics, plugins, protocols, records, stopping, store
+from bench import checkpoints, failures, knowledge, memory, metrics, plugins, protocols, records, stopping, store
 from bench._files import bench_home
 from bench._processes import cores
 from bench.contracts import (
@@ -135,7 +135,7 @@ def _fit_and_predict(
     train, failed_train = _view(features, manifest, views.train, learnt.names)
     val, failed_val = _view(features, manifest, views.val, learnt.names)
     try:
-        with Meter(device_of(adapter)) as meter:
+        with Meter(device_of(adapter)) as meter, memory.watching() as fitted:
             predictor = fit(method, resolved, adapter, train, val, learnt)
             meter.lap("fit")
             # Only now are the test features opened: nothing before this line could have seen them.
@@ -177,6 +177,7 @@ def _fit_and_predict(
         "num_leaked": int(rows["stamp"].iloc[kept].isin(rows["stamp"].iloc[list(others)]).sum()),
         "num_trainable": 0 if method.TRAINABLE == "none" else getattr(predictor, "num_trainable", None),
         "feature_ms": features.ms_a_video(manifest, used),
+        "micro_batch": fitted.micro_batch,
         "fit_seconds": meter.seconds["fit"],
         "predict_ms": 1000 * meter.seconds["predict"] / len(kept),
         "peak_memory_mb": meter.peak_mb,

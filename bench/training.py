@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from bench import checkpoints, stopping
+from bench import checkpoints, memory, stopping
 from bench.contracts import BenchError
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -81,6 +83,7 @@ def train(
     num_videos: int,
     config: TrainConfig,
     generator: torch.Generator,
+    mean_over_rows: bool = False,
 ) -> list[float]:
     """Minimise `loss(rows)`, rows int64 `(B,)` of the training view, over `parameters`.
 
@@ -88,10 +91,15 @@ def train(
 
     Where checkpoints are kept it goes on from the last one, and leaves one where it is asked to stop.
 
+    Args:
+        mean_over_rows: whether the loss of some rows is the mean of the losses of each (what depends on no row may be added). A step
+            that memory does not hold is then done in halves, and so on, to the same result but for rounding.
+
     Returns:
         the mean loss of each epoch.
 
     Raises:
+        BenchError: memory does not hold a step.
         TrainingDiverged: a loss that is not finite.
         Stopped: this process was asked to stop.
     """
@@ -102,27 +110,60 @@ def train(
     else:
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     saved = checkpoints.begin(parameters, optimizer, generator, [dataclasses.asdict(config), num_videos])
-    history = saved.restore() if saved else []
+    done = saved.restore() if saved else None
+    history = list(done.history) if done else []
+    micro_batch = done.micro_batch if done else min(config.batch_size, num_videos)
     for epoch in range(len(history), _last_epoch(config.epochs)):
         rate = _rate(epoch, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
         total = 0.0
         for rows in _batches(num_videos, config.batch_size, generator):
-            optimizer.zero_grad(set_to_none=True)
-            value = loss(rows)
-            if not torch.isfinite(value):
+            most = min(micro_batch, len(rows))
+            work = partial(_gradients, optimizer, loss, rows)
+            value, size = _fitting(work, most, 1 if mean_over_rows else most)
+            if size < most:
+                micro_batch = size
+                print(f"out of memory: {size} videos at once from here on", file=sys.stderr)
+            if not math.isfinite(value):
                 raise TrainingDiverged(
-                    f"the loss is {value.item()} in epoch {epoch + 1}; lower the learning rate ({config.learning_rate})"
+                    f"the loss is {value} in epoch {epoch + 1}; lower the learning rate ({config.learning_rate})"
                 )
-            value.backward()
             optimizer.step()
-            total += value.item() * len(rows)
+            total += value * len(rows)
         history.append(total / num_videos)
         if saved and (saved.is_due or stopping.requested()):
-            saved.save(history)
+            saved.save(history, micro_batch)
         stopping.check()
+    memory.tell(micro_batch)
     return history
+
+
+def _gradients(optimizer: torch.optim.Optimizer, loss: Callable[[Tensor], Tensor], rows: Tensor, size: int) -> float:
+    """The mean loss over rows, and its gradients, from `size` of them at a time; no gradients where it is not finite."""
+    optimizer.zero_grad(set_to_none=True)
+    total = 0.0
+    for part in rows.split(size):
+        value, weight = loss(part), len(part) / len(rows)
+        total += value.item() * weight
+        if not math.isfinite(total):
+            break
+        (value * weight).backward()
+    return total
+
+
+def _fitting(work: Callable[[int], float], most: int, least: int) -> tuple[float, int]:
+    """What the work comes to with as many of `most` videos as memory holds, and how many. Raises BenchError under `least`."""
+    try:
+        return memory.halving(work, most, least)
+    except Exception as error:
+        if not memory.is_exhausted(error):
+            raise
+        why = "their loss is no mean over videos, so they cannot be taken in parts; " if least > 1 else ""
+        raise BenchError(
+            f"out of memory: a training step does not hold {least} video{'s' * (least > 1)} ({why}"
+            f"lower the method's batch_size, or use a machine with more memory): {error}"
+        ) from error
 
 
 def _last_epoch(epochs: int) -> int:

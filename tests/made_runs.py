@@ -57,8 +57,8 @@ def record(method="zero_shot", seed=1, **changes):
 
 
 def complete(home, run_id, seed=0, scores=None, found=None, **changes):
-    """A complete run, in the place of any that was there; its scores are those of its predictions unless given."""
-    store.remove(home, run_id)
+    """A complete run, in the place of what lay there; its scores are those of its predictions unless given."""
+    store.remove(home, run_id)  # nothing else replaces a complete run
     found = found or predictions(seed)
     scores = scores if scores is not None else metrics.compute(found.logits, found.labels)
     store.write(home, run_id, record(seed=seed, **changes), found, scores)

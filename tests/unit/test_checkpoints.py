@@ -85,7 +85,7 @@ def test_it_is_kept_when_it_is_due_and_not_before(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock[0])
     saved = []
     save = checkpoints.Checkpoint.save
-    monkeypatch.setattr(checkpoints.Checkpoint, "save", lambda self, h: (saved.append(len(h)), save(self, h)))
+    monkeypatch.setattr(checkpoints.Checkpoint, "save", lambda self, h, m: (saved.append(len(h)), save(self, h, m)))
     loss = Fit.loss
 
     def slow(self, rows):

@@ -38,6 +38,8 @@ def test_the_machine_s(error):
         RuntimeError("shapes do not fit"),
         AssertionError(),
         MemoryError(),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."),
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
     ],
 )

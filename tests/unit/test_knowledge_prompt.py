@@ -94,8 +94,8 @@ def test_parts_leave_the_context_s_draw_and_the_batches_as_they_are(monkeypatch)
     seen = []
     train = knowledge_prompt.run_training
 
-    def watched(parameters, loss, num, schedule, generator):
-        return train(parameters, lambda rows: seen[-1].append(rows.tolist()) or loss(rows), num, schedule, generator)
+    def watched(parameters, loss, *others):
+        return train(parameters, lambda rows: seen[-1].append(rows.tolist()) or loss(rows), *others)
 
     monkeypatch.setattr(knowledge_prompt, "run_training", watched)
     for config in ({}, {"context_init": "knowledge"}, {"context_init": "zeros", "temporal_pooling": "transformer"}):
@@ -227,7 +227,7 @@ def test_numbers_are_for_training_only():
 def first_loss(**config):
     """Of all rows, before anything moved."""
     predictor = fitted(**{**START, **config})
-    return float(knowledge_prompt._loss(predictor, view(), CLASSES)(torch.arange(6))), predictor
+    return float(knowledge_prompt._loss(predictor, view(), CLASSES)[0](torch.arange(6))), predictor
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
@@ -257,7 +257,9 @@ def test_balanced_classes_count_alike():
     predictor = fitted(train=data, **config)
     each = torch.nn.functional.cross_entropy(predictor(data.features, CLASSES), data.labels, reduction="none")
     expected = sum(float(each[data.labels == c].mean()) for c in range(3)) / 3
-    assert float(knowledge_prompt._loss(predictor, data, CLASSES)(torch.arange(6))) == pytest.approx(expected, rel=1e-5)
+    assert float(knowledge_prompt._loss(predictor, data, CLASSES)[0](torch.arange(6))) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 # --- the defects of the released code ------------------------------------------------------------------------------------
