@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,23 +53,15 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
             )
     features, runs = (len(job.open_tasks(stage)) for stage in jobs.STAGES)
     most = _max_array()
-    plan: list[tuple[str, str, int, float, Resources]] = []
-    if features:
-        plan.append(("features", "features", min(features, site.features.max_jobs), 0.0, site.features))
-    workers = min(runs, site.runs.max_jobs)
-    if runs:
-        plan.append(("runs", "runs", workers, 0.0, site.runs))
-        few = min(workers, ROUND_WORKERS)
-        plan += [(f"round {n + 1}", "runs", few, 2 * LAPSE_S, site.runs) for n in range(ROUNDS)]
     ids: dict[str, list[str]] = {}
     before: list[str] = []
     with _environment(site, job.home, root):
         try:
-            for name, stage, count, linger_s, wanted in plan:
-                calls = [SlurmWorker(str(job.folder), stage, n, count, linger_s) for n in range(count)]
-                parts = [calls[start : start + most] for start in range(0, count, most)]
-                ids[name] = [_array(part, job, name, wanted, site, before) for part in parts]
-                before = ids[name]
+            for one in planned(features, runs, site):
+                calls = [SlurmWorker(str(job.folder), one.stage, n, one.count, one.linger_s) for n in range(one.count)]
+                parts = [calls[start : start + most] for start in range(0, one.count, most)]
+                ids[one.name] = [_array(part, job, one.name, one.wanted, site, before) for part in parts]
+                before = ids[one.name]
                 write_atomic(job.folder / IDS, json.dumps(ids))
         except BaseException as error:
             _scancel([i for known in ids.values() for i in known])
@@ -78,6 +71,30 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
                 ) from error
             raise
     return ids
+
+
+@dataclass(frozen=True)
+class Workers:
+    """An array of `count` workers of a stage, which wait `linger_s` for what others hold."""
+
+    name: str
+    stage: str
+    count: int
+    linger_s: float
+    wanted: Resources
+
+
+def planned(features: int, runs: int, site: Site) -> list[Workers]:
+    """The arrays that so many open tasks of features and runs are given to, in the order in which they wait for each other."""
+    found = []
+    if features:
+        found.append(Workers("features", "features", min(features, site.features.max_jobs), 0.0, site.features))
+    if runs:
+        workers = min(runs, site.runs.max_jobs)
+        found.append(Workers("runs", "runs", workers, 0.0, site.runs))
+        few = min(workers, ROUND_WORKERS)
+        found += [Workers(f"round {n + 1}", "runs", few, 2 * LAPSE_S, site.runs) for n in range(ROUNDS)]
+    return found
 
 
 def _array(

@@ -60,6 +60,33 @@ def plan(todo: Sequence[ResolvedRun], home: Path) -> tuple[sites.Site, Work]:
     return site, work_of(todo, home, SHARDS_A_GPU_TASK if on_gpu else 1, site.device)
 
 
+def show_plan(todo: Sequence[ResolvedRun], home: Path, where: str) -> None:
+    """Say what a launch of these runs would start, and how long it takes at the pace of earlier runs."""
+    from bench.forecast import forecast
+    from bench.launch import work_of
+
+    if where == "slurm":
+        site, work = plan(todo, home)
+        for one in slurm.planned(len(work.stages["features"]), len(work.stages["runs"]), site):
+            asked = f"{one.wanted.time_min} min, {one.wanted.cpus} CPUs, {one.wanted.gpus or one.wanted.gres or 0} GPUs"
+            out.print(f"  {one.name:8}  {one.count} jobs of {asked}")
+    else:
+        work = work_of(todo, home)
+    videos: dict[str, int] = {}
+    for task in work.stages["features"]:
+        name = str(task["run"]["backbone"])
+        videos[name] = videos.get(name, 0) + len(task["positions"])
+    told = forecast(todo, videos, home)
+    out.print(
+        f"{work.num_videos} videos to encode ({work.megabytes:,.1f} MB): {told.features_h:.2f} hours; "
+        f"{len(todo)} runs: {told.runs_h:.2f} hours, of one worker at the pace of earlier runs here"
+    )
+    if told.unknown_videos or told.unknown_runs:
+        out.print(
+            f"nothing like {told.unknown_videos} of these videos and {told.unknown_runs} of these runs was done here yet: not counted"
+        )
+
+
 def wait(job: Job) -> None:
     """Until no job of a submission is in the queue. Ctrl-C leaves it to itself."""
     while slurm.in_queue(job, slurm.queue()):

@@ -82,6 +82,9 @@ def run(
             out.print(
                 f"{r.run_id}  {state:8}  {r.spec.backbone}  {r.spec.method}  {r.spec.protocol} {r.spec.shots or ''} seed {r.spec.seed}"
             )
+        from bench.cli import cluster
+
+        cluster.show_plan([r for r in planned if not store.is_complete(home, r.run_id)], home, where)
         return
     if where == "slurm" and complete < len(planned):
         from bench.cli import cluster

@@ -1,0 +1,37 @@
+import made_runs
+import pytest
+
+from bench.forecast import forecast
+from bench.planning import ResolvedRun
+from bench.specs import RunSpec
+
+
+def run(backbone="tiny-clip", method="coop", shots=4):
+    spec = RunSpec(dataset="toy", backbone=backbone, method=method, protocol="few_shot", shots=shots)
+    known = {"manifest": "m", "adapter": "a", "num_frames": 8, "bank": None, "config": (), "versions": ()}
+    return ResolvedRun(spec=spec, backbone=backbone, **known)
+
+
+def done(home, number, seconds, feature_ms=100.0, **told):
+    columns = {**made_runs.record()["columns"], "backbone": "tiny-clip", "method": "coop", "shots": 4}
+    made_runs.complete(
+        home, f"{number:012x}", columns={**columns, "seconds": seconds, "feature_ms": feature_ms, **told}
+    )
+
+
+def test_runs_are_held_against_their_like(tmp_path):
+    done(tmp_path, 1, 60.0)
+    done(tmp_path, 2, 120.0)
+    done(tmp_path, 3, 3600.0, shots=16)
+    done(tmp_path, 4, 7200.0, backbone="tiny-xclip", feature_ms=300.0)
+    told = forecast([run(), run(), run(shots=16)], {"tiny-clip": 36_000, "tiny-xclip": 12_000}, tmp_path)
+    assert told.runs_h == pytest.approx((90 + 90 + 3600) / 3600)
+    assert told.features_h == pytest.approx((36_000 * 0.1 + 12_000 * 0.3) / 3600)
+    assert (told.unknown_videos, told.unknown_runs) == (0, 0)
+
+
+def test_another_backbone_s_pace_is_better_than_none_and_none_is_said(tmp_path):
+    done(tmp_path, 1, 60.0)
+    told = forecast([run("tiny-siglip"), run(method="knowledge_prompt")], {"tiny-siglip": 10}, tmp_path)
+    assert told.runs_h == pytest.approx(60 / 3600) and (told.unknown_videos, told.unknown_runs) == (10, 1)
+    assert forecast([run()], {"tiny-clip": 5}, tmp_path / "empty").unknown_runs == 1
