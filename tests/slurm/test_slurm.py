@@ -95,7 +95,8 @@ def test_a_node_is_lost(made, undisturbed, how):
 def test_two_submissions_of_one_sweep_at_once(made, undisturbed):
     home = made(runs=LONG)
     both = [home.start(*home.sweep, "--where", "slurm") for _ in range(2)]
-    assert [p.wait() for p in both] == [0, 0], [p.stdout.read() for p in both]
+    said = [p.communicate()[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
     home.finish()
     assert home.is_whole(undisturbed(runs=LONG)) and len(home.steps()) == 160, "nothing is done twice"
     assert sum(int(x.split()[1]) for x in home.log.read_text().splitlines() if x.startswith("encode")) == 32
@@ -118,7 +119,7 @@ def test_cancelled_and_resumed(made, undisturbed):
 def test_a_full_disk(made, undisturbed, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", disk], check=True)
     try:
         home = made(runs=LONG, home=disk / "home")
         home.submit()
