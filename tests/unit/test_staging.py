@@ -43,8 +43,17 @@ def test_it_appears_whole(final):
     assert (final / "content").read_text() == "a" and names(final) == ["it"]
 
 
-def test_what_is_whole_stays(final):
+def test_names_last_before_it_appears_and_after(final, monkeypatch):
+    synced = []
+    monkeypatch.setattr(_staging, "sync", lambda folder: synced.append((folder, final.exists())))
     publish(final, writes("a"), is_whole)
+    (staged, before), last = synced
+    assert staged.name.startswith(".it.") and not before and last == (final.parent, True)
+
+
+def test_what_is_whole_stays(final, monkeypatch):
+    publish(final, writes("a"), is_whole)
+    monkeypatch.setattr(_staging.os, "rename", lambda *_: pytest.fail("it must not even be moved aside"))
     assert not publish(final, writes("b"), is_whole)
     assert (final / "content").read_text() == "a" and names(final) == ["it"]
 
@@ -108,7 +117,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_no
         assert len(names(final)) == 2, "its folder is still being filled"
         process.kill()
         process.wait()
-    _staging.clean(final)
+    assert not publish(final, writes("b"), is_whole)
     assert names(final) == ["it"]
 
 
