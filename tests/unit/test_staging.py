@@ -121,6 +121,19 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_no
     assert names(final) == ["it"]
 
 
+def test_a_run_that_is_being_written_is_no_run_yet(tmp_path):
+    import made_runs
+
+    from bench import store
+
+    run_id = "a" * 12
+    made_runs.complete(tmp_path, run_id)
+    folder = store.run_folder(tmp_path, run_id)
+    shutil.copytree(folder, _staging._beside(folder))
+    assert list(store.run_ids(tmp_path)) == [run_id]
+    assert store.Results(tmp_path).runs["run_id"].tolist() == [run_id]
+
+
 def test_another_machine_s_folder_stays_for_a_day(final):
     other = final.parent / ".it.00000000-1-1-00000000.part"
     for age, stays in ((60, True), (_staging.FORGOTTEN_S - 60, True), (_staging.FORGOTTEN_S + 60, False)):
