@@ -76,8 +76,9 @@ def main(home):
             wanted = wanted or bytes_now
             taken.append(len(steps.read_text()))
             same.append(bytes_now == wanted)
+        told = store.read_record(home, resolved.run_id)["columns"]["micro_batch"]
         left = (home / "checkpoints" / resolved.run_id).exists()
-        found[method] = {"steps": taken, "same": same, "left": left}
+        found[method] = {"steps": taken, "same": same, "left": left, "micro_batch": told}
     print(json.dumps(found))
 
 

@@ -23,4 +23,4 @@ def test_killed_after_each_epoch_it_ends_with_the_same_bytes(toy_workspace):
     for method in found.values():
         whole = method["steps"][0]
         assert whole > 4 and method["steps"][1:] == [whole * left // 4 for left in (3, 2, 1, 0)]
-        assert method["same"] == [True] * 5 and not method["left"]
+        assert method["same"] == [True] * 5 and not method["left"] and method["micro_batch"] == 8
