@@ -65,8 +65,9 @@ def main(base, job, run_id):
     # Warm, so that children import nothing: an optimizer brings torch._dynamo, which takes seconds.
     import torch._dynamo  # noqa: F401
 
-    from bench import checkpoints, jobs, runner, store, worker  # noqa: F401
+    from bench import checkpoints, jobs, knowledge, runner, store, worker  # noqa: F401
 
+    knowledge.words()
     checkpoints.EVERY_S = 0.0  # one at every epoch
     checkpoints.keeping.__wrapped__.__defaults__ = (0.0,)
     work_in = base.parent / "try"

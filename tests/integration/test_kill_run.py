@@ -28,8 +28,8 @@ print(jobs.create(home, work_of([run], home).stages, {"source": source_digest()}
 """
 
 
-def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos, undisturbed):
-    env = {**os.environ, "FAKE_PLACE": str(undisturbed.folder), "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos):
+    env = {**os.environ, "FAKE_PLACE": str(tmp_path), "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
 
     def python(*words):
         done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, env=env, cwd=ROOT)

@@ -168,3 +168,13 @@ def test_each_training_of_a_run_has_its_own(tmp_path):
     assert [first.state, second.state] == alone and second.steps < first.steps
     checkpoints.forget(tmp_path)
     assert not tmp_path.exists()
+
+
+def test_parameters_of_another_shape_or_type_are_another_training(tmp_path):
+    keys = set()
+    for parameter in (torch.zeros(3), torch.zeros(4), torch.zeros(3, 1), torch.zeros(3, dtype=torch.float64)):
+        parameters = [nn.Parameter(parameter)]
+        with keeping(tmp_path, "run"):
+            found = checkpoints.begin(parameters, torch.optim.SGD(parameters), torch.Generator(), "told")
+        keys.add(found.key)
+    assert len(keys) == 4

@@ -91,6 +91,30 @@ def test_one_video_that_does_not_fit_is_an_error_and_no_endless_loop():
     assert adapter.sizes == [3, 1]
 
 
+def test_an_error_that_is_not_memory_s_is_raised_as_it_is():
+    class Broken(FakeAdapter):
+        def encode_video(self, video):
+            raise RuntimeError("shapes do not fit")
+
+    encoder = Encoder(Broken())
+    with pytest.raises(RuntimeError, match="^shapes do not fit$"):
+        encoder.encode(videos(3))
+    with pytest.raises(RuntimeError, match="^shapes do not fit$"):
+        encoder._seconds(videos(1)[0], 2)
+
+
+def test_the_cpu_s_memory_counts_as_well():
+    class Full(Small):
+        def encode_video(self, video):
+            if len(video) > self.memory:
+                torch.empty(10**15)
+            return super().encode_video(video)
+
+    adapter = Full(2)
+    Encoder(adapter).encode(videos(4))
+    assert adapter.sizes == [2, 2]
+
+
 def test_an_unknown_batch_size_is_found_once_with_copies_of_the_video(monkeypatch):
     monkeypatch.setattr(forward.torch.cuda, "synchronize", lambda device: None)
     monkeypatch.setattr(forward, "RISE", 0.0)  # whatever the clock says

@@ -251,6 +251,27 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
     assert ten - cross == pytest.approx(10 * (one - cross), rel=1e-3) and one > cross
 
 
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"class_balancing": True}, {"focal_ordinal_weight": 3.0, "consistency_weight": 2.0}, {"numeric": True}],
+)
+def test_it_says_whether_the_loss_is_a_mean_over_videos(config, missing):
+    data = view([0, 0, 0, 0, 1, 2])
+    if missing:
+        data = dataclasses.replace(
+            data, numeric={n: v.clone().index_fill(0, torch.tensor([1]), torch.nan) for n, v in data.numeric.items()}
+        )
+    loss, is_mean = knowledge_prompt._loss(fitted(train=data, **{**START, **config}), data, CLASSES)
+    parts = [torch.tensor([0, 1, 2, 5]), torch.tensor([3, 4])]
+    apart = sum(len(rows) / 6 * float(loss(rows)) for rows in parts)
+    assert (
+        is_mean
+        == (apart == pytest.approx(float(loss(torch.arange(6))), rel=1e-5))
+        == (not ("numeric" in config and missing))
+    )
+
+
 def test_balanced_classes_count_alike():
     data = view([0, 0, 0, 0, 1, 2])
     config = {**START, "class_balancing": True}

@@ -1,8 +1,13 @@
+import errno
+from types import SimpleNamespace
+
 import pytest
 import torch
 from fakes import FakeAdapter
 from torch import nn
 
+from bench import runner, stopping, store
+from bench.contracts import BenchError, NotApplicable
 from bench.frozen import parameter_hash
 
 
@@ -53,3 +58,34 @@ def test_parameters_and_buffers_of_a_backbone_are_in_it_and_its_memory_layout_is
         before = parameter_hash(other)
         parameter[(-1,) * parameter.dim()] += 1
         assert parameter_hash(other) != before
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), None),
+        (stopping.Stopped("SIGTERM"), None),
+        (BenchError("bad config"), "failed"),
+        (NotApplicable("no text"), "n/a"),
+        (MemoryError("too large"), "failed"),
+    ],
+)
+def test_only_what_the_method_is_at_fault_for_is_recorded_and_ends_its_checkpoints(
+    error, status, tmp_path, monkeypatch
+):
+    def fails(resolved, home):
+        raise error
+
+    run_id = "ab" * 6
+    kept = tmp_path / "checkpoints" / run_id
+    kept.mkdir(parents=True)
+    resolved = SimpleNamespace(run_id=run_id, identity=dict, spec=None)
+    monkeypatch.setattr(runner, "columns", lambda *_: {})
+    monkeypatch.setattr(runner, "to_dict", lambda spec: {})
+    monkeypatch.setattr(runner, "_fit_and_predict", fails)
+    with pytest.raises(type(error)):
+        runner.execute(resolved, tmp_path)
+    found = store.failure(tmp_path, run_id)
+    assert (found and found["status"]) == status and kept.exists() == (status is None)
+    if found:
+        assert "fails(" not in found["reason"] and "in fails" in found["traceback"]

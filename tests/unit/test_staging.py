@@ -43,8 +43,17 @@ def test_it_appears_whole(final):
     assert (final / "content").read_text() == "a" and names(final) == ["it"]
 
 
-def test_what_is_whole_stays(final):
+def test_names_last_before_it_appears_and_after(final, monkeypatch):
+    synced = []
+    monkeypatch.setattr(_staging, "sync", lambda folder: synced.append((folder, final.exists())))
     publish(final, writes("a"), is_whole)
+    (staged, before), last = synced
+    assert staged.name.startswith(".it.") and not before and last == (final.parent, True)
+
+
+def test_what_is_whole_stays(final, monkeypatch):
+    publish(final, writes("a"), is_whole)
+    monkeypatch.setattr(_staging.os, "rename", lambda *_: pytest.fail("it must not even be moved aside"))
     assert not publish(final, writes("b"), is_whole)
     assert (final / "content").read_text() == "a" and names(final) == ["it"]
 
@@ -108,8 +117,21 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_no
         assert len(names(final)) == 2, "its folder is still being filled"
         process.kill()
         process.wait()
-    _staging.clean(final)
+    assert not publish(final, writes("b"), is_whole)
     assert names(final) == ["it"]
+
+
+def test_a_run_that_is_being_written_is_no_run_yet(tmp_path):
+    import made_runs
+
+    from bench import store
+
+    run_id = "a" * 12
+    made_runs.complete(tmp_path, run_id)
+    folder = store.run_folder(tmp_path, run_id)
+    shutil.copytree(folder, _staging._beside(folder))
+    assert list(store.run_ids(tmp_path)) == [run_id]
+    assert store.Results(tmp_path).runs["run_id"].tolist() == [run_id]
 
 
 def test_another_machine_s_folder_stays_for_a_day(final):
