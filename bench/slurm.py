@@ -60,7 +60,7 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
             for one in planned(features, runs, site):
                 calls = [SlurmWorker(str(job.folder), one.stage, n, one.count, one.linger_s) for n in range(one.count)]
                 parts = [calls[start : start + most] for start in range(0, one.count, most)]
-                ids[one.name] = [_array(part, job, one.name, one.wanted, site, before) for part in parts]
+                ids[one.name] = [_array(part, job, one, site, before, root) for part in parts]
                 before = ids[one.name]
                 write_atomic(job.folder / IDS, json.dumps(ids))
         except BaseException as error:
@@ -98,12 +98,14 @@ def planned(features: int, runs: int, site: Site) -> list[Workers]:
 
 
 def _array(
-    calls: Sequence[Callable[[], str]], job: Job, name: str, wanted: Resources, site: Site, after: Sequence[str]
+    calls: Sequence[Callable[[], str]], job: Job, one: Workers, site: Site, after: Sequence[str], root: Path
 ) -> str:
     import submitit
 
+    name, wanted = one.name, one.wanted
     executor = submitit.SlurmExecutor(folder=job.folder / "submitit", python=site.python or None)
-    more: dict[str, Any] = {"requeue": True}
+    # `python -m` looks into the current folder first, before $PYTHONPATH.
+    more: dict[str, Any] = {"requeue": True, "chdir": str(root)}
     if after:
         more["dependency"] = f"afterany:{':'.join(after)}"
     for line in wanted.sbatch:

@@ -124,7 +124,7 @@ def test_a_full_disk(made, undisturbed, tmp_path):
         home = made(runs=LONG, home=disk / "home")
         home.submit()
         until(lambda: len(home.steps()) > 12)
-        with (disk / "filler").open("wb") as filler:
+        with (disk / "filler").open("wb", buffering=0) as filler:
             try:
                 while True:
                     filler.write(b"\0" * 4096)
