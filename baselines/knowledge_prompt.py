@@ -9,6 +9,7 @@ Shape legend: N videos, P statements, D joint size, C classes, M context tokens,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from baselines._knowledge import aggregation, continuous, initial, losses, numeric, pooling
 from baselines._knowledge.as_released import early_pooled
-from baselines._knowledge.config import Config, describe, refuse_idle, suggest
+from baselines._knowledge.config import Config, describe, refuse_idle, refuse_one_frame, suggest
 from bench.contracts import (
     KNOWLEDGE,
     PROMPTS,
@@ -159,6 +160,9 @@ class KnowledgePrompt:
 def _texts(classes: Classes, with_class_name: bool) -> list[list[str]]:
     if not classes.statements:
         raise BenchError("knowledge_prompt needs a knowledge bank; the classes came without statements")
+    for name, of_class in zip(classes.names, classes.statements, strict=True):
+        if not of_class:
+            raise BenchError(f"knowledge_prompt: the class {name!r} came without a statement; add one to the bank")
     tail = [f" {name.replace('_', ' ')}" if with_class_name else "" for name in classes.names]
     return [
         [f"{text.rstrip('.')}.{end}" for text in of_class]
@@ -176,6 +180,7 @@ def fit(
 ) -> KnowledgePrompt:
     """The weighted losses on the training view, last step kept; no choice is made on the validation view."""
     refuse_idle(config)
+    refuse_one_frame(config, train.features.frames.shape[1])
     _texts(classes, config.with_class_name)
     generator = torch.Generator().manual_seed(seed)
     parts = torch.Generator().manual_seed((seed << 16) + PARTS)
@@ -205,6 +210,12 @@ def _loss(
     """
     config, adapter, learnt = predictor.config, predictor.adapter, predictor.learnt
     statements = predictor.statements(classes)
+    if cut := statements.prompts.num_cut:
+        print(
+            f"knowledge_prompt: {cut} of {len(statements.texts)} statements lose their end: with {config.num_context_tokens} context "
+            f"tokens {adapter.facts.name} has no room for more; shorten them, or take fewer context tokens",
+            file=sys.stderr,
+        )
     labels = train.labels.to(learnt.context.device)
     weights = losses.balance(labels, len(classes)) if config.class_balancing else None
     frozen = adapter.encode_text(statements.texts) if config.consistency_weight else None

@@ -245,13 +245,17 @@ class CausalText:
     head: Callable[[Tensor], Tensor]
 
 
-@runtime_checkable
 class LayeredText(Protocol):
     """What an adapter with a causal text tower may offer beside PromptableText, for speed alone: the checks hold it to the same numbers."""
 
     def text_layers(self) -> CausalText:
         """The tower in its parts."""
         ...
+
+
+def layered_text(adapter: object) -> LayeredText | None:
+    """The adapter where it offers `text_layers`, by itself or by what it wraps (`isinstance` misses the latter from Python 3.12 on)."""
+    return adapter if callable(getattr(adapter, "text_layers", None)) else None  # type: ignore[return-value]
 
 
 @runtime_checkable

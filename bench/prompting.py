@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from bench import packing
-from bench.contracts import PROMPTS, BenchError, LayeredText, NotApplicable, PromptableAdapter, Tokens
+from bench.contracts import PROMPTS, BenchError, NotApplicable, PromptableAdapter, Tokens, layered_text
 from bench.replay import MOST_TOKENS, Replayed
 
 MEMORY_BYTES = 3 * 2**30  # kept for the gradient of one step; two such steps fit a laptop's memory side by side
@@ -94,7 +94,7 @@ def prepare(
     if not adapter.facts.causal_text:
         why = f"{adapter.facts.name} attends to its padding: every text is computed at its full {tokens.ids.shape[1]} tokens"
     with torch.no_grad():
-        if adapter.facts.causal_text and isinstance(adapter, LayeredText) and num_context_tokens:
+        if adapter.facts.causal_text and layered_text(adapter) is not None and num_context_tokens:
             chunks = tuple(_trees(adapter, tokens, which))
             computed = sum(len(c.tree.live) for c in chunks if c.tree)
         else:
@@ -217,7 +217,8 @@ def _plain(adapter: PromptableAdapter, tokens: Tokens) -> Iterator[_Chunk]:
     """Texts as they come; cut at the longest one's end where the tower is causal: what stands behind it cannot change the result."""
     length = int(tokens.pool.max()) + 1 if adapter.facts.causal_text and len(tokens.pool) else tokens.ids.shape[1]
     width = adapter.embed_tokens(tokens.select(slice(0, 1))).shape[-1]
-    layers = len(adapter.text_layers().layers) if isinstance(adapter, LayeredText) else UNSEEN_LAYERS
+    layered = layered_text(adapter)
+    layers = UNSEEN_LAYERS if layered is None else len(layered.text_layers().layers)
     most = max(1, MEMORY_BYTES // (_bytes_a_token(width, layers) * length))
     for start in range(0, len(tokens.ids), most):
         part = tokens.select(slice(start, start + most))

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from bench.contracts import BenchError
+from bench.contracts import BenchError, NotApplicable
 from bench.prompting import PLACES
 
 CHOICES = {
@@ -123,12 +123,26 @@ def refuse_idle(config: Config) -> None:
             raise BenchError(
                 f"knowledge_prompt: {name} does nothing unless {owner} is {needed}; leave it out or set that"
             )
-    for defect, part in (("continuous", config.continuous), ("antonym", config.numeric)):
-        if config.as_released == defect and not part:
-            channel = "continuous" if defect == "continuous" else "numeric"
+    for defect, channel in (("continuous", "continuous"), ("antonym", "numeric")):
+        if config.has_defect(defect) and not getattr(config, channel):
             raise BenchError(
-                f"knowledge_prompt: as_released={defect!r} is a defect of a part that is off; set {channel}=True"
+                f"knowledge_prompt: as_released={config.as_released!r} has a defect of a part that is off; set {channel}=True"
             )
+    if config.has_defect("pooling") and config.context_place != "before":
+        raise BenchError(
+            f"knowledge_prompt: as_released={config.as_released!r} pools early because the context stands before the text; "
+            f"with context_place={config.context_place!r} there is no such code to reproduce"
+        )
+
+
+def refuse_one_frame(config: Config, num_frames: int) -> None:
+    """Raise NotApplicable where what weighs the frames of a video against each other would have one."""
+    if num_frames == 1:
+        for name, idle in (("temporal_pooling", ("attention",)), ("aggregation", ("transport",))):
+            if getattr(config, name) in idle:
+                raise NotApplicable(
+                    f"{name}={getattr(config, name)!r} weighs frames, and a video has one here: it would change nothing"
+                )
 
 
 def describe(config: Config) -> str:

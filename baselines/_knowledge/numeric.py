@@ -47,16 +47,20 @@ def pairs(columns: Sequence[str], given: Sequence[str]) -> dict[str, tuple[str, 
     told = {}
     for line in given:
         name, colon, texts = line.partition(":")
-        low, bar, high = (part.strip() for part in texts.partition("|"))
-        if not (colon and bar and low and high):
+        ends = [part.strip() for part in texts.split("|")]
+        if not colon or len(ends) != 2 or not all(ends):
             raise BenchError(f"antonyms: {line!r} is not written 'column: low text | high text'")
+        if ends[0].casefold() == ends[1].casefold():
+            raise BenchError(
+                f"antonyms: the column {name.strip()!r} has {ends[0]!r} at both ends, which tells no value from another"
+            )
         if name.strip() not in columns:
             raise BenchError(
                 f"antonyms: there is no numeric column {name.strip()!r}; there are {', '.join(columns) or 'none'}"
             )
         if name.strip() in told:
             raise BenchError(f"antonyms: the column {name.strip()!r} has two pairs; a column has one")
-        told[name.strip()] = (low, high)
+        told[name.strip()] = (ends[0], ends[1])
     if not given:
         told = {name: pair for name in columns if (pair := known_pair(name))}
     if not told:
@@ -102,12 +106,15 @@ def embeddings(
     total: Tensor | None = None
     for name, (low, high) in told.items():
         ends = F.normalize(adapter.encode_text([low, low if one_antonym else high]), dim=-1)
-        share = normalised(numeric[name].float()).to(ends.device)
+        # In double precision until they lie in [0, 1]: numbers far from 0 would be rounded to each other.
+        share = normalised(numeric[name].double()).float().to(ends.device)
         known = ~share.isnan()
         points = slerp(ends[0], ends[1], share.nan_to_num(0.0)) * known[:, None]
         counted = torch.cat([points, known[:, None]], 1)
         total = counted if total is None else total + counted
     assert total is not None
+    if not total[:, -1].any():
+        raise NotApplicable(f"the numerical channel: no training video has a number in {', '.join(told)}")
     return total[:, :-1] / total[:, -1:].clamp(min=1), total[:, -1] > 0
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bench.checks._probes import TEXTS, Result, Violation, close, frames, require, result, videos
-from bench.contracts import PROMPTS, TEXT, Adapter, BenchError, LayeredText, NotApplicable, PromptableAdapter
+from bench.contracts import PROMPTS, TEXT, Adapter, BenchError, NotApplicable, PromptableAdapter, layered_text
 from bench.forward import Encoder
 from bench.frozen import parameter_hash
 from bench.prompting import encode, prepare
@@ -241,7 +241,7 @@ def context_has_its_places(adapter: Adapter) -> None:
 
 def layers_are_the_tower(adapter: Adapter) -> None:
     """Where a causal adapter offers `text_layers`: features and gradients through them are those of `encode_embedded`."""
-    if not isinstance(adapter, LayeredText) or not adapter.facts.causal_text:
+    if layered_text(adapter) is None or not adapter.facts.causal_text:
         return
     promptable: PromptableAdapter = adapter  # type: ignore[assignment]
     tokens = promptable.tokenize(TEXTS, 3)

@@ -114,7 +114,9 @@ def load(name: str) -> Bank:
 
 
 def split_pin(name: str) -> tuple[str, str]:
-    """`name@digest` -> name, digest; "" where there is none. Raises BenchError on a digest of another length."""
+    """`name@digest` -> name, digest; "" where there is none. Raises BenchError on an empty digest or one of another length."""
+    if name.endswith("@"):
+        raise BenchError(f"the bank {name} ends with an empty digest; write {name[:-1]} or {name}DIGEST")
     found = re.fullmatch(r"(.+)@([0-9a-f]+)", name)
     if found and len(found[2]) != DIGEST_CHARS:
         raise BenchError(

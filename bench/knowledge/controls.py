@@ -39,8 +39,14 @@ def _draw(seed: int, what: int) -> np.random.Generator:
 
 
 def shuffled(rows: Rows, value: str, seed: int) -> Rows:
-    """Whole classes' statements dealt to classes by a random permutation: on average one class keeps its own."""
-    order = _draw(seed, 0xBA2C).permutation(len(rows))
+    """Whole classes' statements dealt to other classes, by a permutation in which no class keeps its own; all such are as likely."""
+    if len(rows) < 2:
+        raise BenchError("statements cannot be shuffled between fewer than two classes")
+    rng = _draw(seed, 0xBA2C)
+    # About one permutation in e has no fixed point; taking the first that has none keeps them equally likely.
+    order = rng.permutation(len(rows))
+    while (order == np.arange(len(rows))).any():
+        order = rng.permutation(len(rows))
     return [rows[i] for i in order]
 
 
@@ -65,17 +71,22 @@ def random_words(rows: Rows, value: str, seed: int) -> Rows:
 
 
 def wrong(rows: Rows, value: str, seed: int) -> Rows:
-    """`value` of 10 of each class's statements, rounded, are another class's."""
-    share, rng = _whole(value, 1, 10) / 10, _draw(seed, 0x3409)
+    """`value` of 10 of each class's statements, a half rounded up, are other classes' sentences, which the class has nowhere itself."""
+    tenths, rng = _whole(value, 1, 10), _draw(seed, 0x3409)
     if len(rows) < 2:
         raise BenchError("wrong statements need a second class to take them from")
     made = []
     for i, texts in enumerate(rows):
-        others = [s for j, theirs in enumerate(rows) if j != i for s in theirs]
-        num = round(share * len(texts))
+        own = {s.text for s in texts}
+        others = [s for j, theirs in enumerate(rows) if j != i for s in theirs if s.text not in own]
+        num = (tenths * len(texts) + 5) // 10
         if texts and not num:
             raise BenchError(
                 f"the control wrong:{value} makes none of {len(texts)} statements wrong; take a larger value, or more statements a class"
+            )
+        if num and not others:
+            raise BenchError(
+                f"the control wrong:{value} finds no sentence that a class does not have itself; its texts are the same"
             )
         places = set(rng.choice(len(texts), num, replace=False).tolist())
         taken = iter(rng.choice(len(others), num, replace=num > len(others)).tolist())

@@ -20,7 +20,7 @@ from adapters._open_clip import FrameTransform, OpenClipAdapter, build
 from adapters._text import BytePairs
 from adapters._xclip import XclipAdapter
 from bench import prompting
-from bench.contracts import LayeredText
+from bench.contracts import layered_text
 from bench.prompting import encode, flatten, initial_context, mean_by_class, prepare
 
 TOLERANCE = 1e-5
@@ -140,7 +140,7 @@ def test_the_tower_has_its_real_size(tower):
     taken = adapter.text_layers()
     assert [layer.num_heads for layer in taken.layers] == [heads] * layers
     assert taken.positions.shape == (length, width) and adapter.facts.context_length == length
-    assert adapter.facts.embed_dim == joint and isinstance(adapter, LayeredText)
+    assert adapter.facts.embed_dim == joint and layered_text(adapter) is not None
     assert any(p.shape == (vocabulary, width) for p in adapter.module.parameters())
     assert adapter.facts.causal_text is (family != "SigLIP")
 

@@ -1,6 +1,9 @@
 """What is put in the place of knowledge: how much of it, whose, and that nothing else changes."""
 
+from collections import Counter
+
 import pytest
+from scipy.stats import chisquare
 
 from bench.contracts import BenchError
 from bench.knowledge import bank_names, controls, load, statements
@@ -38,7 +41,23 @@ def test_a_seed_decides_and_decides_alike(control):
 
 @pytest.mark.parametrize("seed", range(1, 8))
 def test_shuffled_deals_whole_classes_and_loses_none(seed):
-    assert sorted(texts("shuffled", seed)) == sorted(PLAIN)
+    made = texts("shuffled", seed)
+    assert sorted(made) == sorted(PLAIN) and all(a != b for a, b in zip(made, PLAIN, strict=True))
+
+
+def test_every_deal_without_an_own_class_is_as_likely():
+    four = ROWS[:4]
+    deals = Counter(
+        tuple(four.index(of) for of in controls.apply(list(four), "shuffled", seed, NAMES[:4])) for seed in range(1800)
+    )
+    assert len(deals) == 9  # derangements of four
+    assert chisquare(list(deals.values())).pvalue > 1e-3
+
+
+def test_one_class_alone_cannot_be_dealt_to_others():
+    for control in ("shuffled", "other_class", "wrong:4"):
+        with pytest.raises(BenchError, match="two classes|a second class"):
+            controls.apply(ROWS[:1], control, 1, NAMES[:1])
 
 
 @pytest.mark.parametrize("seed", range(1, 8))
@@ -81,12 +100,23 @@ def test_a_share_that_makes_nothing_wrong_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("control", "wrong"), [("wrong:2", 1), ("wrong:3", 2), ("wrong:4", 2), ("wrong:6", 3), ("wrong:10", 5)]
+    ("control", "wrong"),
+    [("wrong:1", 1), ("wrong:2", 1), ("wrong:3", 2), ("wrong:4", 2), ("wrong:5", 3), ("wrong:10", 5)],
 )
 def test_so_many_of_ten_statements_are_another_classs(control, wrong):
     for name, of, before in zip(NAMES, texts(control, 2), PLAIN, strict=True):
         assert len(of) == 5 and sum(a != b for a, b in zip(of, before, strict=True)) == wrong
         assert sum(not text.startswith(name) for text in of) == wrong and len(set(of)) == 5
+
+
+def test_a_wrong_sentence_is_none_that_the_class_has_itself():
+    shared = Statement("Everyone does this.", "motion", "me", "accepted")
+    rows = [(shared, *of[:4]) for of in ROWS]
+    for seed in range(1, 30):
+        for name, of in zip(NAMES, texts("wrong:10", seed, rows), strict=True):
+            assert shared.text not in of and not any(text.startswith(name) for text in of)
+    with pytest.raises(BenchError, match="finds no sentence that a class does not have itself"):
+        texts("wrong:4", 1, [rows[0]] * len(NAMES))
 
 
 def test_a_count_takes_so_many_in_the_banks_order():

@@ -197,6 +197,12 @@ def test_a_bank_asked_for_with_its_digest_is_that_one_or_an_error(write):
         load(f"{path}@{known}")
 
 
+def test_an_empty_digest_is_told_as_such(write):
+    for name in ("toy@", f"{write()}@"):
+        with pytest.raises(BenchError, match=r"@ ends with an empty digest; write "):
+            load(name)
+
+
 def test_a_digest_that_was_cut_is_told_as_such():
     with pytest.raises(BenchError, match=r"a digest is 16 hexadecimal characters, 'abc123' has 6"):
         load("toy@abc123")

@@ -10,7 +10,7 @@ from baselines import knowledge_prompt
 from baselines._knowledge import initial
 from baselines._knowledge.config import CHOICES, OWNERS, WORDS, fields
 from bench import plugins
-from bench.contracts import BenchError, Classes, Features, LabelledFeatures, NotApplicable
+from bench.contracts import BenchError, Classes, Features, LabelledFeatures, LayeredText, NotApplicable
 from bench.frozen import parameter_hash
 from bench.prompting import encode, flatten, prepare
 
@@ -218,7 +218,8 @@ def test_numbers_are_for_training_only():
     with pytest.raises(NotApplicable, match="columns are frames_dropped"):
         fitted(train=without, numeric=True)
     missing = dataclasses.replace(data, numeric={"speed_head": torch.full((6,), torch.nan)})
-    assert torch.equal(fitted(train=missing, numeric=True)(data.features, CLASSES), plain(data.features, CLASSES))
+    with pytest.raises(NotApplicable, match="no training video has a number in speed_head"):
+        fitted(train=missing, numeric=True)
 
 
 # --- the loss ----------------------------------------------------------------------------------------------------------
@@ -288,13 +289,13 @@ def test_balanced_classes_count_alike():
 
 @pytest.mark.parametrize("released", [True, "continuous"])
 def test_the_released_continuous_channel_never_lives(released):
-    dead, alive = (fitted(continuous=True, as_released=which) for which in (released, False))
+    both = {"numeric": True, "memory_weight": 1e-6}
+    dead, alive = (fitted(continuous=True, as_released=which, **both) for which in (released, False))
     assert all(not value.any() for name, value in numbers(dead).items() if "projector" in name)
     assert all(value.any() for name, value in numbers(alive).items() if "projector" in name)
     data, none = view(), {} if released is not True else {"as_released": "pooling"}
-    torch.testing.assert_close(
-        dead(data.features, CLASSES), fitted(**none)(data.features, CLASSES), atol=1e-3, rtol=1e-3
-    )
+    without = fitted(**none, **both)
+    torch.testing.assert_close(dead(data.features, CLASSES), without(data.features, CLASSES), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("released", [True, "pooling"])
@@ -302,7 +303,7 @@ def test_the_released_continuous_channel_never_lives(released):
 def test_the_released_pooling_never_sees_the_class_name(released, adapter):
     renamed = dataclasses.replace(CLASSES, names=("a b", "c", "d"))  # as many tokens, so that nothing else moves
     for which in (released, False):
-        predictor = fitted(adapter, as_released=which)
+        predictor = fitted(adapter, as_released=which, continuous=released is True, numeric=released is True)
         one, other = (predictor.text_features(predictor.statements(c)) for c in (CLASSES, renamed))
         assert torch.allclose(one, other, atol=1e-5) == (which is not False)
     tokens = adapter.tokenize(["one two three four five six"], 4)
@@ -311,17 +312,56 @@ def test_the_released_pooling_never_sees_the_class_name(released, adapter):
 
 
 def test_the_released_antonyms_leave_nothing_of_the_numbers():
-    data, config = view(), {"numeric": True, "memory_weight": 5.0}
+    data, config = view(), {"numeric": True, "memory_weight": 5.0, "continuous": True}
     turned = dataclasses.replace(data, numeric={"speed_head": data.numeric["speed_head"].flip(0)})
     for which in (True, "antonym", False):
         one, other = (fitted(train=t, as_released=which, **config)(data.features, CLASSES) for t in (data, turned))
         assert torch.allclose(one, other, atol=1e-6) == (which is not False)
 
 
+def test_attention_and_transport_over_one_frame_are_not_applicable():
+    data = view()
+    one = dataclasses.replace(data, features=Features(data.features.frames[:, :1]))
+    for config in ({"temporal_pooling": "attention"}, {"aggregation": "transport"}):
+        with pytest.raises(NotApplicable, match="a video has one here"):
+            fitted(train=one, **config)
+        fitted(**config)
+    fitted(train=one, temporal_pooling="transformer")
+
+
+def test_a_class_without_a_statement_is_named():
+    bare = dataclasses.replace(CLASSES, statements=(CLASSES.statements[0], (), CLASSES.statements[2]))
+    with pytest.raises(BenchError, match=f"the class {CLASSES.names[1]!r} came without a statement"):
+        fitted(classes=bare)
+
+
+def test_statements_that_lose_their_end_are_told(capsys):
+    fitted()
+    assert "lose their end" not in capsys.readouterr().err
+    long = dataclasses.replace(CLASSES, statements=((" ".join(["word"] * 40),), *CLASSES.statements[1:]))
+    fitted(classes=long)
+    assert "knowledge_prompt: 1 of" in (told := capsys.readouterr().err) and "lose their end" in told
+
+
+def test_an_adapter_that_is_wrapped_keeps_the_fast_path():
+    class Wrapped:
+        def __init__(self, adapter):
+            self._adapter = adapter
+
+        def __getattr__(self, name):
+            return getattr(self._adapter, name)
+
+    texts = [text for of_class in CLASSES.statements for text in of_class]
+    plain, wrapped = (prepare(a, texts, 2) for a in (LayeredFake(), Wrapped(LayeredFake())))
+    assert plain.tokens_a_step == wrapped.tokens_a_step < prepare(FakeAdapter(), texts, 2).tokens_a_step
+    # From Python 3.12 on `isinstance` looks at a protocol's members without asking `__getattr__`: nothing may rest on it.
+    assert not getattr(LayeredText, "_is_runtime_protocol", False)
+
+
 def test_a_tower_that_is_not_causal_has_no_end_of_text_to_miss():
     siglip = plugins.find("adapters", "tiny-siglip").load("tiny-siglip", "cpu")
     with pytest.raises(NotApplicable, match="no end-of-text to miss"):
-        fitted(siglip, as_released=True)
+        fitted(siglip, as_released="pooling")
 
 
 # --- settings ------------------------------------------------------------------------------------------------------------
@@ -341,6 +381,12 @@ def test_a_tower_that_is_not_causal_has_no_end_of_text_to_miss():
         ({"phrase": "someone"}, "phrase does nothing unless context_init is phrase"),
         ({"antonyms": ("a: b | c",)}, "antonyms does nothing unless numeric is True"),
         ({"numeric": True, "memory_weight": 0.0}, "numeric does nothing with memory_weight 0"),
+        (
+            {"as_released": True, "continuous": True},
+            "as_released=True has a defect of a part that is off; set numeric=True",
+        ),
+        ({"as_released": True, "numeric": True}, "set continuous=True"),
+        ({"as_released": "pooling", "context_place": "after"}, "with context_place='after' there is no such code"),
         ({"as_released": "continuous"}, "set continuous=True"),
         ({"as_released": "antonym"}, "set numeric=True"),
     ],

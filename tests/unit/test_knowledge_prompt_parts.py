@@ -118,6 +118,30 @@ def test_transport_weighs_the_logits_of_frames_with_the_plans():
             torch.testing.assert_close(found[n, c], expected, atol=1e-3, rtol=1e-4)
 
 
+def test_no_gradient_goes_through_the_plan():
+    adapter, features, text = FakeAdapter(), Features(drawn(3, 5, 16)), drawn(8, 16, seed=1).requires_grad_(True)
+    aggregation.class_logits("transport", adapter, features, text, OWNER, NUM_CLASSES, None).sum().backward()
+    fixed = text.detach().clone().requires_grad_(True)
+    total = aggregation.class_logits("logits", adapter, features, fixed, OWNER, NUM_CLASSES, None).sum() / 2
+    for c in range(NUM_CLASSES):
+        logits = aggregation.frame_logits(adapter, features, fixed)[:, :, c == OWNER].transpose(1, 2)
+        plan = aggregation.sinkhorn(1 - logits.detach() / 20)  # a number, not a function of the text
+        total = total + (plan * logits).sum() / 2
+    total.backward()
+    torch.testing.assert_close(text.grad, fixed.grad, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("how", ["logits", "features", "max", "attention", "transport"])
+def test_the_order_of_the_statements_does_not_matter(how):
+    adapter, features, text, query = FakeAdapter(), Features(drawn(6, 5, 16)), drawn(8, 16, seed=1), drawn(16, seed=2)
+    order = torch.tensor([5, 0, 7, 3, 1, 4, 6, 2])
+    one, other = (
+        aggregation.class_logits(how, adapter, features, text[o], OWNER[o], NUM_CLASSES, query)
+        for o in (torch.arange(8), order)
+    )
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
 def test_each_frame_takes_what_else_its_video_has():
     class Adding(FakeAdapter):
         def similarity(self, features, text):
@@ -178,6 +202,16 @@ def test_focal_ordinal_weights_by_hand():
     torch.testing.assert_close(losses.focal_ordinal_weights(logits, labels), torch.tensor(expected))
 
 
+def test_the_focal_term_carries_a_gradient():
+    labels, logits = torch.tensor([0, 2]), drawn(2, 3).requires_grad_(True)
+    losses.focal_ordinal_weights(logits, labels).sum().backward()
+    p = logits.detach().softmax(1)
+    own = p.gather(1, labels[:, None])
+    # d/dz of alpha (1 - p_y)^2 is -2 alpha (1 - p_y) p_y (onehot - p).
+    expected = -2 * 0.25 * (1 - own) * own * (F.one_hot(labels, 3) - p)
+    torch.testing.assert_close(logits.grad, expected)
+
+
 def test_smoothing_and_balance_by_hand():
     logits, labels = drawn(5, 3), torch.tensor([0, 0, 0, 1, 1])
     target = torch.full((5, 3), 0.1 / 3)
@@ -232,6 +266,13 @@ def test_a_video_s_numbers_become_the_mean_of_its_points():
     assert known.tolist() == [True, True, False, True] and not found[2].any()
 
 
+def test_numbers_far_from_zero_are_told_apart():
+    far = torch.tensor([0.0, 0.25, 0.5, 1.0], dtype=torch.float64) + 2.0**27
+    found, _ = numeric.embeddings(FakeAdapter(), {"cadence": far}, ())
+    near, _ = numeric.embeddings(FakeAdapter(), {"cadence": far - 2.0**27}, ())
+    assert torch.equal(found, near) and not torch.equal(found[1], found[2])
+
+
 def test_one_antonym_used_twice_says_nothing():
     columns = {"speed_head": torch.arange(4.0), "cadence": torch.tensor([3.0, 1.0, 4.0, 1.5])}
     released, _ = numeric.embeddings(FakeAdapter(), columns, (), one_antonym=True)
@@ -249,6 +290,9 @@ def test_antonyms_that_are_given_replace_those_known():
             numeric.pairs(["age"], [line])
     with pytest.raises(BenchError, match="the column 'age' has two pairs"):
         numeric.pairs(["age"], ["age: young | old", "age : small | tall"])
+    for line, said in (("age: young | old | older", "is not written"), ("age: old | Old ", "'old' at both ends")):
+        with pytest.raises(BenchError, match=said):
+            numeric.pairs(["age"], [line])
     with pytest.raises(NotApplicable, match="columns are age"):
         numeric.pairs(["age"], [])
 
@@ -290,7 +334,9 @@ def test_modules_are_drawn_from_the_generator_alone():
     for a, b, c in zip(one.parameters(), same.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b) and (a.dim() == 1 or not torch.equal(a, c))
     assert torch.equal(one.norm1.weight, torch.ones(8)) and not one.linear1.bias.any()
-    assert one.linear1.weight.abs().max() <= 8**-0.5
+    # A uniform draw of that many comes within a few percent of its bound, which is that of the inputs and not of the outputs.
+    for weight, inputs in ((one.linear1.weight, 8), (one.linear2.weight, one.linear2.in_features)):
+        assert 0.95 * inputs**-0.5 < weight.abs().max() <= inputs**-0.5
 
 
 def test_a_dead_projector_has_no_gradient_and_a_mended_one_has():
