@@ -198,7 +198,7 @@ def test_a_bank_asked_for_with_its_digest_is_that_one_or_an_error(write):
 
 
 def test_an_empty_digest_is_told_as_such(write):
-    for name in ("toy@", f"{write()}@"):
+    for name in ("toy@", write({"wave": [GOOD]}) + "@"):
         with pytest.raises(BenchError, match=r"@ ends with an empty digest; write "):
             load(name)
 
