@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,11 +164,17 @@ class ResolvedRun:
             "precision": spec.numerics,
             "protocol": [spec.protocol, spec.shots, spec.split, spec.seed],
             "method": spec.method,
-            "config": [list(pair) for pair in self.config],
+            "config": [[name, _without_folder(value)] for name, value in self.config],
             "bank": [self.bank, spec.bank_control if self.bank else None],
             "versions": [list(pair) for pair in self.versions],
             **tuning,
         }
+
+
+def _without_folder(value: Any) -> Any:
+    """Of a setting FOLDER@DIGEST the digest: where a file lies is not what it is."""
+    pinned = re.fullmatch(r".*(@[0-9a-f]{16})", value, re.DOTALL) if isinstance(value, str) else None
+    return pinned[1] if pinned else value
 
 
 def as_pairs(values: Mapping[str, Any] | Pairs) -> Pairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from bench.contracts import BenchError, NotApplicable
@@ -153,6 +154,9 @@ def describe(config: Config) -> str:
         for name, words in WORDS.items()
         if getattr(config, name) != getattr(plain, name)
     ]
+    if config.sentence_encoder:
+        folder, _, pinned = config.sentence_encoder.rpartition("@")
+        told.append(f"sentences by {PurePath(folder).name}@{pinned}")
     if not config.with_class_name:
         told.append("no class name")
     if config.as_released:

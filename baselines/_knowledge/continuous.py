@@ -94,10 +94,19 @@ def _load(folder: Path, _: str) -> tuple[Any, Any, str, int]:
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
-        model = transformers.AutoModel.from_pretrained(folder, use_safetensors=True, **local)
-        how = _pooling(folder)
+        model, came = transformers.AutoModel.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **local
+        )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise BenchError(f"sentence_encoder: transformers cannot load {folder}: {error}") from error
+        why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise BenchError(f"sentence_encoder: transformers cannot load {folder}: {why}") from error
+    # The library draws what is not there at random. Only a pooler may be missing: no state that is read here comes from it.
+    if missing := sorted(key for key in came["missing_keys"] if not key.startswith("pooler.")):
+        raise BenchError(
+            f"sentence_encoder: the .safetensors of {folder} lack {len(missing)} weights of its {model.config.model_type}: "
+            f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}; get the whole file again"
+        )
+    how = _pooling(folder)
     if model.config.is_encoder_decoder or tokenizer.pad_token is None:
         raise BenchError(
             f"sentence_encoder: {folder} holds a {model.config.model_type} with a decoder or without a padding token; take an encoder"
@@ -110,16 +119,17 @@ def _load(folder: Path, _: str) -> tuple[Any, Any, str, int]:
 
 def _pooling(folder: Path) -> str:
     """How a folder of Sentence Transformers says that it pools; the mean where it does not say."""
-    listed = folder / "modules.json"
-    kinds = [str(m["type"]).rpartition(".")[2] for m in json.loads(listed.read_text())] if listed.is_file() else []
+    listed, path = folder / "modules.json", folder / "1_Pooling" / "config.json"
+    kinds = [str(m["type"]).rpartition(".")[2] for m in _json(listed, list)] if listed.is_file() else []
     if other := sorted(set(kinds) - set(MODULES)):
         raise BenchError(f"sentence_encoder: {listed} has {', '.join(other)}; only {', '.join(MODULES)} can be had")
-    path = folder / "1_Pooling" / "config.json"
     if not path.is_file():
+        if "Pooling" in kinds:
+            raise BenchError(
+                f"sentence_encoder: {listed} has a Pooling, but {path} is not there to say which; copy it too"
+            )
         return "mean"
-    said = [
-        name for name, on in json.loads(path.read_text()).items() if name.startswith("pooling_mode_") and on is True
-    ]
+    said = [name for name, on in _json(path, dict).items() if name.startswith("pooling_mode_") and on is True]
     if said == ["pooling_mode_mean_tokens"]:
         return "mean"
     if said == ["pooling_mode_cls_token"]:
@@ -127,6 +137,17 @@ def _pooling(folder: Path) -> str:
     raise BenchError(
         f"sentence_encoder: {path} pools by {', '.join(said) or 'nothing'}; the mean or the first token can be had"
     )
+
+
+def _json(path: Path, kind: type) -> Any:
+    """What a file holds. Raises BenchError where that is not JSON of this kind."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"sentence_encoder: {path} is not readable as JSON: {error}") from error
+    if not isinstance(found, kind) or (kind is list and not all(isinstance(m, dict) and "type" in m for m in found)):
+        raise BenchError(f"sentence_encoder: {path} is not written as Sentence Transformers writes it")
+    return found
 
 
 def _embed(tokenizer: Any, model: Any, how: str, limit: int, device: torch.device, texts: Sequence[str]) -> Tensor:
