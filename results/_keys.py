@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -117,6 +118,21 @@ def row_order(key: Key, source: str, control: str) -> tuple[Hashable, ...]:
     )
 
 
+def bank_names(banks: Iterable[str]) -> dict[str, str]:
+    """What each bank is called: its name, or of a path the file's name, with as many of its folders as tell it from the others."""
+    parts = {bank: PurePath(bank).parts or ("",) for bank in banks}
+
+    def tail(bank: str, num: int) -> str:
+        return "/".join(parts[bank][-num:])
+
+    names = {}
+    for bank, own in parts.items():
+        others = [other for other in parts if other != bank]
+        enough = (n for n in range(1, len(own)) if all(tail(other, n) != tail(bank, n) for other in others))
+        names[bank] = tail(bank, next(enough, 0)) if len(own) > 1 else bank
+    return names
+
+
 def row_names(keys: Mapping[Key, object]) -> dict[Key, str]:
     """What each row is called: its label, with bank or method where a label stands for several of them on a data set."""
     rows = {key: (key.dataset, key.method, key.label, key.bank, key.bank_control) for key in keys}
@@ -125,8 +141,9 @@ def row_names(keys: Mapping[Key, object]) -> dict[Key, str]:
     for key in keys:
         methods.setdefault((key.dataset, key.label), set()).add(key.method)
     names: dict[Key, str] = {}
+    banks = bank_names({key.bank for key in keys})
     for key in keys:
-        told = [key.bank, "" if key.bank_control == "none" else key.bank_control]
+        told = [banks[key.bank], "" if key.bank_control == "none" else key.bank_control]
         told += [key.method] if len(methods[key.dataset, key.label]) > 1 else []
         clash = several[key.dataset, key.label] > 1
         extra = ", ".join(part for part in told if part) or key.method

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.stats import PairedTest, holm
 from results._data import grouped
+from results._keys import bank_names
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
@@ -81,19 +82,26 @@ def _ablations(board: Board, cells: Sequence[Cell]) -> Iterator[Ablation]:
     settings = [switches(board, cell) for cell in cells]
     steps = [[_step(mine, theirs) for theirs in settings] for mine in settings]
     plain = [_is_default(board, cell) and cell.key.bank_control == "none" for cell in cells]
+    has_runs = [cell.status == "complete" for cell in cells]  # nothing can be held against a reference without
+    banks = bank_names({cell.key.bank for cell in cells})
     left = set(range(len(cells)))  # that no reference has been held against yet
     number = 1
     while True:
         counts = {one: sum(steps[one][other] is not None for other in left) for one in left}
         if not max(counts.values(), default=0):
             return
-        centre = max(left, key=lambda place: (plain[place] and counts[place] > 0, counts[place], -place))
+        centre = max(
+            left, key=lambda place: (has_runs[place], plain[place] and counts[place] > 0, counts[place], -place)
+        )
         reference, variants = cells[centre], []
         for place in sorted(left):
             name = steps[centre][place]
             if name is not None:
                 mine, test = settings[place], _compare(board, cells[place], reference)
-                variants.append(Variant(cells[place], name, settings[centre].get(name), mine.get(name), test))
+                was, value = (one.get(name) for one in (settings[centre], mine))
+                if name == "bank":
+                    was, value = banks[was], banks[value]
+                variants.append(Variant(cells[place], name, was, value, test))
                 if not plain[place]:  # with another bank it is the reference of what was done to that one
                     left.discard(place)
         left.discard(centre)

@@ -108,9 +108,10 @@ def _draw(whole: Board, cell: Cell, found: Mapping[str, Any]) -> Figure:
     """Up to MOST_VIDEOS videos: frames across, the statements of the true class and of its rival down."""
     videos = _shown(found["videos"])
     small = (
-        f"{cell.name}, {protocol_name(*cell.key.setting)}, {column_name(cell.key.column)}, one run. Rows: statements of the true "
-        "class, below the line those of the class with the highest logit but it; columns: frames in order. Blue: the logit of the frame "
-        "and the statement is above that frame's mean over the rows, red: below."
+        f"{cell.name}, {protocol_name(*cell.key.setting)}, {column_name(cell.key.column)}, one run. {len(videos)} of the "
+        f"{len(found['videos'])} videos that it kept, one a class: the first ones, with one that was told wrong where there is one. "
+        "Rows: statements of the true class, below the line those of the class with the highest logit but it; columns: frames in "
+        "order. Blue: the logit of the frame and the statement is above that frame's mean over the rows, red: below."
     )
     titles = [f"{v['class']} against {v['rival']}: {'right' if v['right'] else 'wrong'}" for v in videos]
     rows = max(len(v["texts"]) for v in videos)

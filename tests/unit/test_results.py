@@ -15,7 +15,7 @@ from bench import _page
 from bench.contracts import Artifact
 from bench.plugins import ROOT
 from bench.stats import holm, over_splits
-from results import _data, _grid, _switches, _tables, ablation, backbones, few_shot_curve
+from results import _data, _grid, _keys, _switches, _tables, ablation, backbones, few_shot_curve
 from results._units import group_differences
 
 NASTY = [
@@ -199,6 +199,22 @@ def test_two_banks_under_one_label_are_two_rows():
     }
 
 
+def test_banks_in_files_are_called_by_their_names_and_by_a_folder_where_two_are_alike():
+    banks = ["toy", "toy@0123456789abcdef", "/a/b/mine.json", "/a/c/mine.json", "/d/other.json@0123456789abcdef", ""]
+    assert list(_keys.bank_names(banks).values()) == [
+        "toy",
+        "toy@0123456789abcdef",
+        "b/mine.json",
+        "c/mine.json",
+        "other.json@0123456789abcdef",
+        "",
+    ]
+    results = FakeResults()
+    for bank in banks[2:4]:
+        results.add(**{**KNOWING, "bank": bank})
+    assert {name for _, name in cells(only(results))} >= {"descriptions (b/mine.json)", "descriptions (c/mine.json)"}
+
+
 def test_the_csv_leads_back_to_the_runs_and_holds_shares():
     results = FakeResults()
     run_id = results.add([0.4, 0.5, 0.6])
@@ -269,6 +285,25 @@ def test_the_reference_of_controls_is_the_bank_as_it_is_and_each_bank_has_its_ow
         assert one.reference.name == f"descriptions ({bank}, none)"
         assert sorted(v.value for v in one.variants if v.switch == "control") == ["count:1", "shuffled", "wrong:2"]
     assert [v.value for v in toy.variants if v.switch == "bank"] == ["zoo"]
+
+
+def test_a_setting_without_one_complete_run_is_no_reference():
+    results = FakeResults()
+    for value in (1, 2, 3):
+        told = {**COOP, "label": f"CoOp {value}", "config": json.dumps({"m": value})}
+        results.add([0.5, 0.6], status="failed" if value == 1 else "complete", is_default=value == 1, **told)
+    whole = _data.board(results)
+    (one,) = _switches.ablations(whole, whole.cells)
+    assert one.reference.name == "CoOp 2" and [v.value for v in one.variants] == [1, 3]
+
+
+def test_two_banks_in_files_are_told_by_name_in_an_ablation():
+    results = FakeResults()
+    for bank in ("/a/one.json", "/a/two.json"):
+        results.add([0.5, 0.6], **{**KNOWING, "bank": bank, "label": f"knowing {bank}"})
+    whole = _data.board(results)
+    ((variant,),) = [one.variants for one in _switches.ablations(whole, whole.cells)]
+    assert {variant.was, variant.value} == {"one.json", "two.json"}
 
 
 def test_ablation_finds_the_one_switch_in_the_config():
