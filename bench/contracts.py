@@ -245,6 +245,7 @@ class CausalText:
     head: Callable[[Tensor], Tensor]
 
 
+@runtime_checkable
 class LayeredText(Protocol):
     """What an adapter with a causal text tower may offer beside PromptableText, for speed alone: the checks hold it to the same numbers."""
 

@@ -100,7 +100,7 @@ def _ablations(board: Board, cells: Sequence[Cell]) -> Iterator[Ablation]:
                 mine, test = settings[place], _compare(board, cells[place], reference)
                 was, value = (one.get(name) for one in (settings[centre], mine))
                 if name == "bank":
-                    was, value = banks[was], banks[value]
+                    was, value = banks[str(was)], banks[str(value)]
                 variants.append(Variant(cells[place], name, was, value, test))
                 if not plain[place]:  # with another bank it is the reference of what was done to that one
                     left.discard(place)

@@ -139,13 +139,14 @@ def _pooling(folder: Path) -> str:
     )
 
 
-def _json(path: Path, kind: type) -> Any:
+def _json(path: Path, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
     """What a file holds. Raises BenchError where that is not JSON of this kind."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BenchError(f"sentence_encoder: {path} is not readable as JSON: {error}") from error
-    if not isinstance(found, kind) or (kind is list and not all(isinstance(m, dict) and "type" in m for m in found)):
+    modules = found if isinstance(found, list) else []
+    if not isinstance(found, kind) or not all(isinstance(m, dict) and "type" in m for m in modules):
         raise BenchError(f"sentence_encoder: {path} is not written as Sentence Transformers writes it")
     return found
 
