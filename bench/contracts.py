@@ -245,7 +245,6 @@ class CausalText:
     head: Callable[[Tensor], Tensor]
 
 
-@runtime_checkable
 class LayeredText(Protocol):
     """What an adapter with a causal text tower may offer beside PromptableText, for speed alone: the checks hold it to the same numbers."""
 
