@@ -24,7 +24,7 @@ MISSING = "missing"  # begins the stamp of a file that was not there when the li
 UNKNOWN_GROUP = ""  # good for training only: nobody can say on which side of a split it belongs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # so that it can be a key: nothing asks whether two of them are equal
 class Manifest:
     """A validated data set.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -36,6 +38,7 @@ class Views:
     base: tuple[int, ...] = ()
 
 
+@functools.lru_cache(maxsize=64)
 def views(manifest: Manifest, protocol: str, split: str, seed: int, shots: int | None = None) -> Views:
     """The views of one run.
 
@@ -220,8 +223,8 @@ def _draw(pool: Sequence[int], labels: np.ndarray, per_class: int, rng: np.rando
 
 
 def _holds(pool: np.ndarray, labels: np.ndarray, names: Sequence[str], per_class: int) -> bool:
-    counts = pd.Series(labels[pool]).value_counts()
-    return all(counts.get(c, 0) >= per_class for c in names)
+    counts = Counter(labels[pool].tolist())  # thousands of sets of groups may be tried
+    return all(counts[c] >= per_class for c in names)
 
 
 def _enough(
