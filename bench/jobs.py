@@ -24,7 +24,7 @@ from bench._folders import COMPLETE
 from bench.contracts import BenchError
 
 STAGES = ("features", "runs")
-CANCELLED = "cancelled"
+CANCELLED, FINISHED = "cancelled", "finished"
 ATTEMPTS = 5  # of a task within a submission whose worker died or whose machine failed; being stopped in good order counts for none
 
 
@@ -118,12 +118,25 @@ class Job:
 
     def resume(self) -> None:
         """Open again what was cancelled or given up; what failed for its own reasons stays as it is."""
-        (self.folder / CANCELLED).unlink(missing_ok=True)
+        for name in (CANCELLED, FINISHED):
+            (self.folder / name).unlink(missing_ok=True)
         for path in (self.folder / "attempts").glob("*"):
             path.unlink(missing_ok=True)
         for path in (self.folder / "done").glob("*.json"):
             if _json(path).get("lost"):
                 path.unlink(missing_ok=True)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was said that nothing is left of it: whoever looks need not ask after its tasks."""
+        return (self.folder / FINISHED).is_file()
+
+    def finish(self) -> None:
+        """Say that nothing is left of it, where that is so: no task is open, none was given up."""
+        if not any(self.open_tasks(stage) for stage in STAGES) and not any(
+            result.get("lost") for stage in STAGES for result in self.results(stage)
+        ):
+            write_atomic(self.folder / FINISHED, "")
 
     def discard(self) -> None:
         """Remove it whole: it never came to be."""

@@ -38,6 +38,7 @@ class SlurmWorker:
             left.unlink(missing_ok=True)
         with stopping.on_signals((AGAIN, signal.SIGTERM)):
             if job.is_cancelled or not self._open(job):
+                job.finish()  # in place of a worker that was killed before it could say so
                 return "nothing to do"
             from bench import worker  # takes seconds, for torch
 

@@ -58,6 +58,7 @@ def work(
             _work(job, each, share(len(job.stages[each]), index, count), leases, linger_s, tick)
         leases.sweep()
     _forget_checkpoints(job)
+    job.finish()
 
 
 def _work(

@@ -200,6 +200,8 @@ def submissions(home: Path) -> tuple[list[tuple[str, ...]], int]:
     rows, code, known = [], DONE, None
     for job_id in jobs.all_ids(home):
         job = jobs.Job(home / "jobs" / job_id)
+        if job.is_finished:
+            continue
         left = {stage: len(job.open_tasks(stage)) for stage in jobs.STAGES}
         lost = sum(bool(r.get("lost")) for stage in jobs.STAGES for r in job.results(stage))
         if not any(left.values()) and not lost:

@@ -61,23 +61,21 @@ def _runs(home: Path, each: bool) -> bool:
 
     from bench import store
 
-    scores = store.Results(home).scores
-    if scores.empty:
+    runs = store.Results(home).runs
+    if runs.empty:
         out.print(f"no runs yet in {home}; make bench starts some")
         return False
-    runs = scores.drop_duplicates("run_id")
     if each:
-        top1 = scores[scores["metric"] == "top1"].set_index("run_id")["value"]
         for r in runs.to_dict("records"):
             shots = "" if pd.isna(r["shots"]) else f" K={r['shots']}"
             setting = f"{r['protocol']}{shots} split {r['split']} seed {r['seed']}"
-            shown = f"{100 * top1[r['run_id']]:5.1f}" if r["run_id"] in top1 else f"{r['status']:>5}"
+            top1 = r.get("top1")  # no column of it where no run has any
+            shown = f"{r['status']:>5}" if top1 is None or pd.isna(top1) else f"{100 * top1:5.1f}"
             out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
         return False
-    rows = []
-    for key, group in runs.groupby(["dataset", "protocol", "backbone", "label"], sort=True, dropna=False):
-        counts = group["status"].value_counts()
-        rows.append((*map(str, key), *(str(counts.get(s, 0)) for s in STATES)))
+    groups = runs.groupby(["dataset", "protocol", "backbone", "label"], sort=True, dropna=False)["status"]
+    counted = groups.value_counts().unstack(fill_value=0).reindex(columns=list(STATES), fill_value=0)
+    rows = [(*map(str, key), *map(str, row)) for key, row in zip(counted.index, counted.to_numpy(), strict=True)]
     print_table(Table("data set", "protocol", "backbone", "method", *STATES, box=None), rows)
     bad = runs[runs["status"].isin(["failed", "damaged"])]
     for state, run_id, reason in zip(bad["status"], bad["run_id"], bad["reason"], strict=True):

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from bench import jobs, store
+from bench.cli import cluster
 from bench.contracts import BenchError
 
 RUN, OTHER = "0123456789ab", "ba9876543210"
@@ -33,6 +34,31 @@ def test_a_task_is_open_until_it_is_closed_or_its_run_is_complete_whoever_did_it
     job.close("runs", 0, {"run_id": RUN, "error": "no"})
     assert job.open_tasks("runs") == [] and job.results("runs") == [{"run_id": RUN, "error": "no"}]
     assert job.open_tasks("features") == [0]
+
+
+def test_a_submission_is_finished_once_nothing_is_open_or_lost(job):
+    job.finish()
+    assert not job.is_finished
+    for run_id in (RUN, OTHER):
+        complete(job, run_id)
+    job.close("features", 0, {"lost": True, "error": "given up"})
+    job.finish()
+    assert not job.is_finished
+    job.resume()
+    job.close("features", 0, {"encoded": 1})
+    job.finish()
+    assert job.is_finished
+    job.resume()
+    assert not job.is_finished
+
+
+def test_a_finished_submission_is_not_asked_after_its_tasks(job):
+    for run_id in (RUN, OTHER):
+        complete(job, run_id)
+    job.close("features", 0, {})
+    job.finish()
+    (job.folder / "runs.json").write_text("not read")
+    assert cluster.submissions(job.home) == ([], cluster.DONE)
 
 
 def test_a_folder_without_marker_is_no_complete_run(job):
