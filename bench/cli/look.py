@@ -73,8 +73,8 @@ def _runs(home: Path, each: bool) -> bool:
             shown = f"{r['status']:>5}" if top1 is None or pd.isna(top1) else f"{100 * top1:5.1f}"
             out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
         return False
-    groups = runs.groupby(["dataset", "protocol", "backbone", "label"], sort=True, dropna=False)["status"]
-    counted = groups.value_counts().unstack(fill_value=0).reindex(columns=list(STATES), fill_value=0)
+    by = ["dataset", "protocol", "backbone", "label"]
+    counted = runs[by].assign(**{state: runs["status"] == state for state in STATES}).groupby(by, dropna=False).sum()
     rows = [(*map(str, key), *map(str, row)) for key, row in zip(counted.index, counted.to_numpy(), strict=True)]
     print_table(Table("data set", "protocol", "backbone", "method", *STATES, box=None), rows)
     bad = runs[runs["status"].isin(["failed", "damaged"])]

@@ -45,9 +45,8 @@ def test_status_over_a_hundred_thousand_runs(home):
         for run_id in ids
     ]
     job = jobs.create(home, {"runs": tasks}, {"where": "slurm", "source": "s", "sweep": "leaderboard"})
-    print(
-        f"\n{len(ids)} runs, {sum(store.is_complete(home, r) for r in ids)} complete; runs.json {(job.folder / 'runs.json').stat().st_size / 1e6:.0f} MB"
-    )
+    size = (job.folder / "runs.json").stat().st_size / 1e6
+    print(f"\n{len(ids)} runs, {sum(store.is_complete(home, r) for r in ids)} complete; runs.json {size:.0f} MB")
     for what, words, before in (
         ("no index", ("status",), lambda: None),
         ("warm", ("status",), lambda: None),
