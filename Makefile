@@ -24,6 +24,8 @@ RUN = --where '$(strip $(WHERE))' --sweep '$(strip $(SWEEP))' --dataset '$(strip
       $(foreach o,$(OPTIONS),--option '$(o)') $(if $(BACKBONES),--backbones '$(BACKBONES)') $(if $(METHODS),--methods '$(METHODS)') \
       $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(SHOTS),--shots '$(SHOTS)') $(if $(BANK),--bank '$(BANK)') $(if $(LIMIT),--limit '$(strip $(LIMIT))')
 
+SLURM := tests/slurm/local_cluster.sh install && tests/slurm/local_cluster.sh with 4
+
 # A misspelt name is an error, not a setting that nobody reads.
 KNOWN := WHERE SWEEP DATASET ROOT OPTIONS BACKBONES METHODS SEEDS SHOTS BANK LIMIT PYTHON TORCH ARGS UPGRADE BACKBONE METHOD SEED SHOT OPTION
 UNKNOWN := $(filter-out $(KNOWN),$(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v))))
@@ -41,10 +43,11 @@ bench: $(STAMP) ## run a sweep (what is complete is not run again), print the le
 	@'$(PY)' -m bench run $(RUN) $(ARGS)
 test: $(STAMP) ## every test that this machine can run; those it cannot are skipped with the reason
 	@'$(PY)' -m pytest -n logical --dist loadfile $(ARGS)
-test-full: $(STAMP) ## every test, and the large backbones at their real size too: minutes each, up to 16 GB of memory
-	@'$(PY)' -m pytest -n logical --dist loadfile -m 'not perf and not slurm' $(ARGS)
+test-full: $(STAMP) ## every test, the large backbones at real size too (up to 16 GB of memory), and the whole chaos run on a local Slurm
+	@'$(PY)' -m pytest -n logical --dist loadfile -m 'not perf and not slurm and not slurm_full' $(ARGS)
+	@$(SLURM) '$(PY)' -m pytest tests/slurm -m slurm_full $(ARGS)
 test-slurm: $(STAMP) ## the tests on a real Slurm, which is started for them: Debian or Ubuntu, as root; gets the packages itself
-	@tests/slurm/local_cluster.sh install && tests/slurm/local_cluster.sh with 4 '$(PY)' -m pytest tests/slurm -m slurm $(ARGS)
+	@$(SLURM) '$(PY)' -m pytest tests/slurm -m slurm $(ARGS)
 check: lint types imports test ## everything that must pass before a commit: lint, types, imports, tests
 lint: $(STAMP) ## ruff: rules and format, changes nothing
 	@'$(PY)' -m ruff check . && '$(PY)' -m ruff format --check .

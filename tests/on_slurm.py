@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from bench.contracts import TRAIN
 from bench.specs import RunSpec
 from bench.training import TrainConfig, train as run_training
-from kpbench_slow.fakes import FakeAdapter
+from kpbench_slow.fakes import FakeAdapter, FakeTransform
 
 MODELS, VERSION = {"slow": "a fake that writes down what it encodes"}, 1
 NEEDS, TRAINABLE = frozenset({TRAIN}), "head"
@@ -36,11 +36,30 @@ def note(*words):
         log.write(" ".join(map(str, (*words, os.getpid()))) + "\\n")
 
 
+def stage(*words, seconds="0"):
+    """What a worker is at from now on, where a test asks for it, and how long that takes."""
+    if "SLOW_STAGES" in os.environ:
+        note(*words)
+        time.sleep(float(os.environ.get(seconds, "0")))
+
+
+class SlowTransform(FakeTransform):
+    def __call__(self, frames):
+        stage("decode", 1, seconds="SLOW_DECODE")
+        return super().__call__(frames)
+
+
 class Slow(FakeAdapter):
+    def __init__(self, name):
+        super().__init__(name)
+        self.transform = SlowTransform()
+
     def encode_video(self, video):
         note("encode", len(video))
         time.sleep(float(os.environ.get("SLOW_ENCODE", "0")) * len(video))
-        return super().encode_video(video)
+        found = super().encode_video(video)
+        stage("encoded", len(video))
+        return found
 
 
 def load(name, device):
@@ -59,7 +78,10 @@ class Head:
     weight: torch.Tensor
 
     def __call__(self, features, classes):
-        return features.pooled.float() @ self.weight.T
+        stage("predict", len(classes), seconds="SLOW_PREDICT")
+        found = features.pooled.float() @ self.weight.T
+        stage("predicted", len(classes))
+        return found
 
 
 def fit(config, adapter, train, val, classes, seed):
@@ -68,7 +90,7 @@ def fit(config, adapter, train, val, classes, seed):
 
     def loss(rows):
         note("step", config.number)
-        time.sleep(config.pause_s)
+        time.sleep(config.pause_s + float(os.environ.get("SLOW_STEP", "0")))
         return F.cross_entropy(train.features.select(rows).pooled.float() @ weight.T, train.labels[rows])
 
     schedule = TrainConfig(optimizer="adamw", learning_rate=0.01, batch_size=1000, epochs=config.epochs)
@@ -118,7 +140,7 @@ def cluster(*words):
 class Home:
     """A $BENCH_HOME with a site file, and the command line as a user types it."""
 
-    def __init__(self, folder, package, videos, bytecode, runs="4,4,4,4", pause=0.1, home=None):
+    def __init__(self, folder, package, videos, bytecode, runs="4,4,4,4", pause=0.1, home=None, **env):
         self.folder, self.home, self.videos = folder, home or folder / "home", videos
         self.home.mkdir(exist_ok=True)
         self.log = folder / "log"
@@ -132,6 +154,7 @@ class Home:
             "PYTHONPATH": str(package),
             "PYTHONPYCACHEPREFIX": str(bytecode),
             "OMP_NUM_THREADS": "1",
+            **env,
         }
         self.site()
 
@@ -177,6 +200,10 @@ class Home:
     def steps(self):
         """Number of each training step that was taken, in order."""
         return [line.split()[1] for line in self.log.read_text().splitlines() if line.startswith("step")]
+
+    def encoded(self):
+        """Number of videos that went through the backbone, again and again counted."""
+        return sum(int(x.split()[1]) for x in self.log.read_text().splitlines() if x.startswith("encode "))
 
     def workers(self):
         """Processes that took a training step, and live."""

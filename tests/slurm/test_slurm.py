@@ -99,7 +99,7 @@ def test_two_submissions_of_one_sweep_at_once(made, undisturbed):
     assert [p.returncode for p in both] == [0, 0], said
     home.finish()
     assert home.is_whole(undisturbed(runs=LONG)) and len(home.steps()) == 160, "nothing is done twice"
-    assert sum(int(x.split()[1]) for x in home.log.read_text().splitlines() if x.startswith("encode")) == 32
+    assert home.encoded() == 32
 
 
 def test_cancelled_and_resumed(made, undisturbed):
