@@ -107,13 +107,27 @@ def describe(config):
 
 
 def runs(choice):
-    """As many runs as $SLOW_RUNS has numbers of epochs."""
-    for number, epochs in enumerate(os.environ["SLOW_RUNS"].split(",")):
-        config = {"number": number, "epochs": int(epochs), "pause_s": float(os.environ["SLOW_PAUSE"])}
+    """As many runs as $SLOW_RUNS has numbers of epochs; "3x.5" takes .5 s for each of 3."""
+    for number, one in enumerate(os.environ["SLOW_RUNS"].split(",")):
+        epochs, _, pause_s = one.partition("x")
+        config = {"number": number, "epochs": int(epochs), "pause_s": float(pause_s or os.environ["SLOW_PAUSE"])}
         yield RunSpec(
             dataset=choice.dataset.name, backbone="slow", method="slow", protocol="few_shot", shots=4, root=choice.root, config=config
         )
 '''
+
+
+def site_package(folder):
+    """Install the plug-in into a folder for $PYTHONPATH; the folder."""
+    (folder / "kpbench_slow").mkdir(parents=True)
+    (folder / "kpbench_slow" / "__init__.py").write_text(PLUG_IN)
+    (folder / "kpbench_slow" / "fakes.py").write_text((ROOT / "tests" / "fakes.py").read_text())
+    about = folder / "kpbench_slow-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: kpbench-slow\nVersion: 1.0\n")
+    kinds = "\n".join(f"[kpbench.{kind}]\nslow = kpbench_slow" for kind in ("adapters", "methods", "sweeps"))
+    (about / "entry_points.txt").write_text(f"{kinds}\n")
+    return folder
 
 
 def until(condition, seconds=DEADLINE_S, why=lambda: ""):
@@ -210,9 +224,9 @@ class Home:
         found = {int(line.split()[2]) for line in self.log.read_text().splitlines() if line.startswith("step")}
         return sorted(p for p in found if Path(f"/proc/{p}").exists())
 
-    def finish(self):
+    def finish(self, seconds=DEADLINE_S):
         """Until nothing of this user is in the queue."""
-        until(lambda: not self.in_queue(), why=lambda: "\n".join([*self.in_queue(), self.logs()]))
+        until(lambda: not self.in_queue(), seconds, why=lambda: "\n".join([*self.in_queue(), self.logs()]))
 
     def logs(self):
         return "\n".join(

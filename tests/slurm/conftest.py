@@ -4,23 +4,12 @@ import subprocess
 
 import pytest
 from fakes import write_classes
-from on_slurm import CLASSES, PER_SIDE, PLUG_IN, Home, slurm, until
-
-from bench.plugins import ROOT
+from on_slurm import CLASSES, PER_SIDE, Home, site_package, slurm, until
 
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "kpbench_slow").mkdir()
-    (folder / "kpbench_slow" / "__init__.py").write_text(PLUG_IN)
-    (folder / "kpbench_slow" / "fakes.py").write_text((ROOT / "tests" / "fakes.py").read_text())
-    about = folder / "kpbench_slow-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: kpbench-slow\nVersion: 1.0\n")
-    kinds = "\n".join(f"[kpbench.{kind}]\nslow = kpbench_slow" for kind in ("adapters", "methods", "sweeps"))
-    (about / "entry_points.txt").write_text(f"{kinds}\n")
-    return folder
+    return site_package(tmp_path_factory.mktemp("packages") / "site")
 
 
 @pytest.fixture(scope="session")
