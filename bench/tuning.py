@@ -167,6 +167,7 @@ def new(
     prune: bool = False,
     sampler: str = "tpe",
     objectives: Sequence[str] = ("accuracy",),
+    write: bool = True,
 ) -> Study:
     """A study of a method's configuration, written down; the spec's own configuration is the first trial.
 
@@ -174,6 +175,7 @@ def new(
         trials: the budget; the same for every method in a comparison.
         batch: trials that are asked for at once, in knowledge of all before them; None is 4, or 9 with pruning.
         prune: successive halving over the epochs, for a method whose Config has `epochs`; others are trained whole.
+        write: whether it is to be done; otherwise nothing is written.
 
     Raises:
         BenchError: no trials, an unknown sampler or objective, pruning with several objectives, a method with nothing to tune, or a
@@ -207,7 +209,8 @@ def new(
         objectives=tuple(objectives),
         divisors=DIVISORS if by_epochs else (1,),
     )
-    study.write(home)
+    if write:
+        study.write(home)
     return study
 
 

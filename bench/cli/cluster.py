@@ -18,8 +18,8 @@ from bench.contracts import BenchError
 
 if TYPE_CHECKING:
     from bench.jobs import Job
-    from bench.launch import Work
     from bench.specs import ResolvedRun
+    from bench.work import Work
 
 SHOWN = 40  # last lines of a log
 POLL_S = 2.0
@@ -28,50 +28,46 @@ DONE, FAILED, GOING = 0, 1, 3  # exit codes of status: what became of the submis
 Which = Annotated[str | None, typer.Argument(help="A submission (the first characters do); the last one unless given.")]
 
 
-def submit(todo: Sequence[ResolvedRun], home: Path, sweep: str, freeze: bool) -> Job:
-    """Submit runs to Slurm and say how to look at them.
+def submit(work: Work, site: sites.Site, home: Path, sweep: str, freeze: bool) -> Job:
+    """Submit work to Slurm and say how to look at it.
 
     Args:
         freeze: whether the workers run a copy of the source tree as it is now.
 
     Raises:
-        BenchError: no or a wrong site file, or Slurm does not take it; nothing of the submission stays then.
+        BenchError: Slurm does not take it; nothing of the submission stays then.
     """
-    site, work = plan(todo, home)
     job = jobs.create(home, work.stages, {"sweep": sweep, **slurm.told(site)})
     try:
         ids = slurm.submit(job, site, slurm.snapshot(job) if freeze else ROOT)
     except BaseException:
         job.discard()
         raise
-    out.print(f"submitted {job.job_id}: {work.num_videos} videos to encode, {len(todo)} runs")
+    what = "studies" if any("study" in task for task in work.stages["runs"]) else "runs"
+    num = len({task.get("study", task["lease"]) for task in work.stages["runs"]})
+    out.print(f"submitted {job.job_id}: {work.num_videos} videos to encode, {num} {what}")
     for name, arrays in ids.items():
         out.print(f"  {name:8}  Slurm {', '.join(arrays)}")
     out.print("python -m bench status --watch shows it; cancel, resume and logs RUN_ID take it from there")
     return job
 
 
-def plan(todo: Sequence[ResolvedRun], home: Path) -> tuple[sites.Site, Work]:
-    """The site and what there is to do on it."""
-    from bench.launch import SHARDS_A_GPU_TASK, work_of
+def on_site(home: Path) -> tuple[sites.Site, dict[str, Any]]:
+    """The site, and how work is cut for it. Raises BenchError on no or a wrong site file."""
+    from bench.work import SHARDS_A_GPU_TASK
 
     site = sites.load(sites.find(home))
-    on_gpu = site.device == "cuda"
-    return site, work_of(todo, home, SHARDS_A_GPU_TASK if on_gpu else 1, site.device)
+    return site, {"shards": SHARDS_A_GPU_TASK if site.device == "cuda" else 1, "device": site.device}
 
 
-def show_plan(todo: Sequence[ResolvedRun], home: Path, where: str) -> None:
-    """Say what a launch of these runs would start, and how long it takes at the pace of earlier runs."""
+def show_plan(work: Work, todo: Sequence[ResolvedRun], home: Path, site: sites.Site | None) -> None:
+    """Say what a launch of this work, `todo` as runs, would start, and how long it takes at the pace of earlier runs."""
     from bench.forecast import forecast
-    from bench.launch import work_of
 
-    if where == "slurm":
-        site, work = plan(todo, home)
+    if site is not None:
         for one in slurm.planned(len(work.stages["features"]), len(work.stages["runs"]), site):
             asked = f"{one.wanted.time_min} min, {one.wanted.cpus} CPUs, {one.wanted.gpus or one.wanted.gres or 0} GPUs"
             out.print(f"  {one.name:8}  {one.count} jobs of {asked}")
-    else:
-        work = work_of(todo, home)
     videos: dict[str, int] = {}
     for task in work.stages["features"]:
         name = str(task["run"]["backbone"])

@@ -10,7 +10,7 @@ import typer
 
 from bench import _progress, plugins
 from bench._files import bench_home
-from bench.cli._common import Names, choice_of, err, out, tell_problems
+from bench.cli._common import Names, Snapshot, Wait, check_place, choice_of, err, out, tell_problems
 from bench.contracts import BenchError
 
 if TYPE_CHECKING:
@@ -40,25 +40,20 @@ def run(
     compile: Annotated[bool, typer.Option("--compile", help="Put the backbones through torch.compile.")] = False,
     workers: Annotated[int | None, typer.Option(help="Workers; one a core unless given.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
-    snapshot: Annotated[
-        bool, typer.Option("--snapshot", help="On Slurm: run a copy of the code as it is now.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="On Slurm: wait for the end, then the tables.")] = False,
+    snapshot: Snapshot = False,
+    wait: Wait = False,
 ) -> None:
     """Do a sweep: every run that is not complete yet, then the tables. Example: python -m bench run --dataset toy --seeds 1"""
     from bench import store
-    from bench.launch import PLACES, launch
+    from bench.launch import launch
 
-    if where not in (*PLACES, "slurm"):
-        raise BenchError(f"unknown place {where!r}; runs go to {', '.join(PLACES)} or slurm")
-    if where != "slurm" and (snapshot or wait):
-        raise BenchError(
-            f"{'--snapshot' if snapshot else '--wait'} is for --where slurm; {where} runs are waited for here"
-        )
+    check_place(where, snapshot, wait)
     home = bench_home()
     choice = choice_of(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
     choice = dataclasses.replace(choice, num_frames=frames, precision=precision, compile=compile)
+    from bench.cli import cluster
     from bench.planning import fitting_shots, on_disk, plan
+    from bench.work import work_of
 
     with _progress.bars() as display:
         reporter = _progress.reporter(display)
@@ -76,27 +71,27 @@ def run(
         )
     complete = sum(store.is_complete(home, r.run_id) for r in planned)
     out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
+    todo = [r for r in planned if not store.is_complete(home, r.run_id)]
+    site, cut = cluster.on_site(home) if where == "slurm" else (None, {})
     if dry_run:
         for r in planned:
             state = "complete" if store.is_complete(home, r.run_id) else "to do"
             out.print(
                 f"{r.run_id}  {state:8}  {r.spec.backbone}  {r.spec.method}  {r.spec.protocol} {r.spec.shots or ''} seed {r.spec.seed}"
             )
-        from bench.cli import cluster
-
-        cluster.show_plan([r for r in planned if not store.is_complete(home, r.run_id)], home, where)
+        cluster.show_plan(work_of(todo, home, **cut), todo, home, site)
         return
-    if where == "slurm" and complete < len(planned):
-        from bench.cli import cluster
+    if where == "slurm" and todo:
         from bench.launch import outcome
 
-        job = cluster.submit([r for r in planned if not store.is_complete(home, r.run_id)], home, sweep, snapshot)
+        assert site is not None
+        job = cluster.submit(work_of(todo, home, **cut), site, home, sweep, snapshot)
         if not wait:
             return
         cluster.wait(job)
         failed = _told(outcome(planned, complete, 0, job))
     else:
-        failed = _told(launch(planned, home, where, workers)) if complete < len(planned) else False
+        failed = _told(launch(planned, home, where, workers)) if todo else False
     if _show_report(home, planned[0].manifest, getattr(module, "TABLE", "backbones")) or failed:
         raise typer.Exit(1)
 

@@ -10,7 +10,8 @@ import typer
 
 from bench import plugins
 from bench._files import bench_home
-from bench.cli._common import Names, choice_of, err, numbers, out, split, tell_problems
+from bench._processes import cores
+from bench.cli._common import Names, Snapshot, Wait, check_place, choice_of, err, numbers, out, split, tell_problems
 from bench.contracts import BenchError, Choice, NotApplicable
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def tune(
     backbones: Annotated[str | None, typer.Option("--backbones", "--backbone", help="Comma-separated names.")] = None,
     trials: Annotated[int, typer.Option(help="The budget of each method on each backbone.")] = 10,
     seeds: Names = None,
-    where: Annotated[str, typer.Option(help="debug (this process) or local (one worker a core).")] = "local",
+    where: Annotated[str, typer.Option(help="debug (this process), local (one worker a core) or slurm.")] = "local",
     workers: Annotated[int | None, typer.Option(help="Workers; one a core unless given.")] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Successive halving over the epochs, where a method has them.")
@@ -53,19 +54,25 @@ def tune(
     precision: Annotated[
         str, typer.Option(help="Of the backbones' forward passes: float32, bf16 or fp16.")
     ] = "float32",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
+    snapshot: Snapshot = False,
+    wait: Wait = False,
 ) -> None:
     """Tune methods on validation data, then run the best of each on test, once for each of --seeds (1,2,3 unless given).
 
     Example: python -m bench tune --methods coop,linear_probe --backbones tiny-clip --trials 8
     """
-    from bench.launch import PLACES, launch_studies
+    from bench.cli import cluster
+    from bench.launch import check_ended, launch_studies
     from bench.planning import on_disk
     from bench.specs import WITH_SHOTS, FrameSpec, RunSpec
-    from bench.tuning import new
+    from bench.trials import num_ended
+    from bench.tuning import check_budgets, new
+    from bench.work import unfinished, work_of_studies
 
-    if where not in PLACES:  # before anything is made
-        raise BenchError(f"unknown place {where!r}; runs go to {' or '.join(PLACES)}")
+    check_place(where, snapshot, wait)  # before anything is made
     home = bench_home()
+    site, cut = cluster.on_site(home) if where == "slurm" else (None, {})
     choice = on_disk(choice_of(dataset, root, option or [], backbones, methods, seeds, limit=limit, bank=bank), home)
     finals = numbers("--seeds", seeds) or choice.dataset.replicates
     specs = [
@@ -88,14 +95,35 @@ def tune(
         for method in _methods(choice)
     ]
     how = {"batch": batch, "prune": prune, "sampler": sampler, "objectives": split(objective) or ()}
+    how["write"] = not dry_run
     studies = list(_studies(specs, lambda spec: new(spec, home, trials, seed, **how)))  # type: ignore[arg-type]
     if not studies:
         raise BenchError(
             "none of these methods can run on any of these backbones; name others with --methods or --backbones"
         )
     out.print(f"{len(studies)} studies of {trials} trials each on {dataset}; everything is written to {home}")
-
-    launch_studies(studies, finals, home, where, workers)
+    if dry_run or site is not None:
+        check_budgets(studies)
+        todo = studies if dry_run else unfinished(studies, finals, home)
+        count = site.runs.max_jobs if site is not None else workers or cores()
+        work = work_of_studies(todo, finals, home, count, **cut) if todo else None
+    if dry_run:
+        left = [
+            run
+            for s in studies
+            for run in [s.resolved] * (s.trials - num_ended(home, s.study_id)) + s.on_test(home, finals)
+        ]
+        assert work is not None
+        cluster.show_plan(work, left, home, site)
+        return
+    if site is None:
+        launch_studies(studies, finals, home, where, workers)
+    elif work is not None:
+        job = cluster.submit(work, site, home, "tune", snapshot)
+        if not wait:
+            return
+        cluster.wait(job)
+        check_ended(todo, finals, home, job)
     lost = [not _told(study, home, finals) for study in studies]
     if _report(home, studies[0]) or any(lost):
         raise typer.Exit(1)
