@@ -85,10 +85,7 @@ def _account(wanted: Resources) -> list[str]:
 
 
 def _gpus(site: Site, wanted: Resources) -> list[str]:
-    asked = bool(
-        wanted.gpus or "gpu" in wanted.gres or any("--gpus" in line or "--gres" in line for line in wanted.sbatch)
-    )
-    if site.device == "cuda" and not asked:
+    if site.device == "cuda" and not wanted.num_gpus:
         return ['device is "cuda", and no gpus or gres is asked for']
     return []
 

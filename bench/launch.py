@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import submitit
 
@@ -23,10 +23,10 @@ from bench import devices, jobs, store, trials, worker
 from bench._inside import ROOT
 from bench._processes import cores
 from bench._progress import bars
-from bench.contracts import BenchError, digest
-from bench.features import SHARD_ROWS, check_room, row_keys
-from bench.planning import feature_store, load_adapter, load_manifest, needs, resolved_to_dict
+from bench.contracts import BenchError
+from bench.features import check_room
 from bench.provenance import COMMAND, source_digest
+from bench.work import SHARDS_A_GPU_TASK, is_open, work_of, work_of_studies
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from bench.tuning import Study
 
 PLACES = ("debug", "local")
-SHARDS_A_GPU_TASK = 64
 RUN_WORKERS_A_GPU = 4  # each holds a backbone in the GPU's memory
 ROUNDS = 3  # of workers in which nothing was done or tried, then it is given up
 POLL_S = 0.3
@@ -65,20 +64,6 @@ class Outcome:
     failures: tuple[Failure, ...]
     notes: tuple[Failure, ...]
     logs: Path | None
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a submission has to do: the tasks of each stage, rows of features that are stored already, MB (10^6 bytes) of the others."""
-
-    stages: dict[str, list[dict[str, Any]]]
-    stored: int
-    megabytes: float
-
-    @property
-    def num_videos(self) -> int:
-        """Videos whose features are still to be computed."""
-        return sum(len(task["positions"]) for task in self.stages["features"])
 
 
 def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int | None = None) -> Outcome:
@@ -113,8 +98,6 @@ def launch_studies(
 ) -> None:
     """Bring studies to their end, and the best configuration of each on test, once for each seed: all of it is one submission.
 
-    Each study is as many tasks as workers can be at it, and any worker asks for its next trials by itself.
-
     Raises:
         BenchError: an unknown place, studies of different budgets, or one that could not be brought to its end.
     """
@@ -122,21 +105,13 @@ def launch_studies(
 
     check_budgets(studies)
     gpus, count = devices.count(), _count(where, workers)
-    unfinished = [s for s in studies if not s.finished(home) or _lacks_final(s, seeds, home)]
+    unfinished = [s for s in studies if is_open(s, seeds, home)]
     if not unfinished:
         return
     with bars() as bar:
-        planned = [run for s in unfinished for run in (s.resolved, *s.on_test(home, seeds))]
-        work = work_of(planned, home, shards=SHARDS_A_GPU_TASK if gpus else 1)
+        work = work_of_studies(unfinished, seeds, home, count, SHARDS_A_GPU_TASK if gpus else 1)
         check_room(home / "features", work.megabytes)
-        shares = min(unfinished[0].batch, -(-count // len(unfinished)))
-        tasks = [
-            {"lease": f"study-{s.study_id}-{share}", "study": s.study_id, "seeds": list(seeds)}
-            for share in range(shares)
-            for s in unfinished
-        ]
-        told = {"where": where, "source": source_digest()}
-        job = jobs.create(home, {"features": work.stages["features"], "runs": tasks}, told)
+        job = jobs.create(home, work.stages, {"where": where, "source": source_digest()})
         _stage(job, "features", where, min(count, gpus) if gpus else count, gpus, bar)
         _raise_first(job)
         budget = sum(s.trials for s in unfinished)
@@ -151,17 +126,11 @@ def launch_studies(
             lambda: bar.update(shown, completed=sum(trials.num_ended(home, s.study_id) for s in unfinished)),
         )
     for s in unfinished:
-        if not s.finished(home) or _lacks_final(s, seeds, home):
+        if is_open(s, seeds, home):
             said = next((r["error"] for r in job.results("runs") if "error" in r), "its workers died")
             raise BenchError(
                 f"study {s.study_id} was not brought to its end: {said} (logs: {job.folder}); start the same command again"
             )
-
-
-def _lacks_final(study: Study, seeds: Sequence[int], home: Path) -> bool:
-    """Whether the best configuration was not run on test with each seed yet; a failure is an end."""
-    runs = study.final_runs(home, seeds) if study.has_result(home) else []
-    return any(not store.is_complete(home, r.run_id) and store.failure(home, r.run_id) is None for r in runs)
 
 
 def _count(where: str, workers: int | None) -> int:
@@ -171,32 +140,6 @@ def _count(where: str, workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise BenchError(f"{workers} workers do nothing; give 1 or more")
     return workers or (1 if where == "debug" else cores())
-
-
-def work_of(todo: Sequence[ResolvedRun], home: Path, shards: int = 1, device: str | None = None) -> Work:
-    """The tasks that bring these runs to COMPLETE; a task of features is so many shards.
-
-    Args:
-        device: where the work will be done, "cpu" or "cuda", where that is not this machine.
-    """
-    stored, megabytes, features = 0, 0.0, []
-    for need in needs(todo, home):
-        manifest, found = load_manifest(home, need.resolved.manifest), feature_store(need.resolved, home, device)
-        missing = found.missing(manifest, need.positions)
-        stored += len(need.positions) - len(missing)
-        adapter, keys = load_adapter(need.resolved.spec.backbone), row_keys(manifest)
-        megabytes += found.estimate_mb(adapter, need.resolved.num_frames, len(missing))
-        # Cut where the rows are, not where they are missing: two submissions at once then claim the same pieces.
-        absent, rows = set(missing), SHARD_ROWS * shards
-        for start in range(0, len(need.positions), rows):
-            block = need.positions[start : start + rows]
-            if part := [p for p in block if p in absent]:
-                lease = f"features-{digest([found.folder.name, [keys[p] for p in block]], 16)}"
-                features.append({"lease": lease, "run": resolved_to_dict(need.resolved), "positions": part})
-    # More shots take longer; starting them first keeps the last worker from running alone.
-    longest_first = sorted(todo, key=lambda r: -(r.spec.shots or 0))
-    runs = [{"lease": r.run_id, "run": resolved_to_dict(r)} for r in longest_first]
-    return Work({"features": features, "runs": runs}, stored, megabytes)
 
 
 def outcome(planned: Sequence[ResolvedRun], before: int, stored: int, job: Job) -> Outcome:

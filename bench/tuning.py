@@ -167,8 +167,9 @@ def new(
     prune: bool = False,
     sampler: str = "tpe",
     objectives: Sequence[str] = ("accuracy",),
+    write: bool = True,
 ) -> Study:
-    """A study of a method's configuration, written down; the spec's own configuration is the first trial.
+    """A study of a method's configuration, written down unless not to `write`; the spec's own configuration is the first trial.
 
     Args:
         trials: the budget; the same for every method in a comparison.
@@ -207,7 +208,8 @@ def new(
         objectives=tuple(objectives),
         divisors=DIVISORS if by_epochs else (1,),
     )
-    study.write(home)
+    if write:
+        study.write(home)
     return study
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import _progress, plugins
+from bench import _progress, plugins, sites
 from bench._files import bench_home
 from bench.cli._common import Names, choice_of, err, out, tell_problems
 from bench.contracts import BenchError
@@ -47,18 +47,15 @@ def run(
 ) -> None:
     """Do a sweep: every run that is not complete yet, then the tables. Example: python -m bench run --dataset toy --seeds 1"""
     from bench import store
-    from bench.launch import PLACES, launch
+    from bench.cli import cluster
+    from bench.launch import PLACES, launch, outcome
 
-    if where not in (*PLACES, "slurm"):
-        raise BenchError(f"unknown place {where!r}; runs go to {', '.join(PLACES)} or slurm")
-    if where != "slurm" and (snapshot or wait):
-        raise BenchError(
-            f"{'--snapshot' if snapshot else '--wait'} is for --where slurm; {where} runs are waited for here"
-        )
+    cluster.check_place(where, PLACES, snapshot, wait)
     home = bench_home()
     choice = choice_of(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
     choice = dataclasses.replace(choice, num_frames=frames, precision=precision, compile=compile)
     from bench.planning import fitting_shots, on_disk, plan
+    from bench.work import work_of
 
     with _progress.bars() as display:
         reporter = _progress.reporter(display)
@@ -74,29 +71,26 @@ def run(
         out.print(
             f"left out: K = {', '.join(map(str, left_out))}: too few videos for it here; asked for by itself it says of which class"
         )
-    complete = sum(store.is_complete(home, r.run_id) for r in planned)
+    todo = [r for r in planned if not store.is_complete(home, r.run_id)]
+    complete = len(planned) - len(todo)
     out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
+    site = sites.load(sites.find(home)) if where == "slurm" and todo else None
     if dry_run:
         for r in planned:
             state = "complete" if store.is_complete(home, r.run_id) else "to do"
             out.print(
                 f"{r.run_id}  {state:8}  {r.spec.backbone}  {r.spec.method}  {r.spec.protocol} {r.spec.shots or ''} seed {r.spec.seed}"
             )
-        from bench.cli import cluster
-
-        cluster.show_plan([r for r in planned if not store.is_complete(home, r.run_id)], home, where)
+        cluster.show_plan(work_of(todo, home, *cluster.shards(site)), todo, home, site)
         return
-    if where == "slurm" and complete < len(planned):
-        from bench.cli import cluster
-        from bench.launch import outcome
-
-        job = cluster.submit([r for r in planned if not store.is_complete(home, r.run_id)], home, sweep, snapshot)
+    if site:
+        job = cluster.submit(work_of(todo, home, *cluster.shards(site)), site, home, {"sweep": sweep}, snapshot)
         if not wait:
             return
         cluster.wait(job)
         failed = _told(outcome(planned, complete, 0, job))
     else:
-        failed = _told(launch(planned, home, where, workers)) if complete < len(planned) else False
+        failed = _told(launch(planned, home, where, workers)) if todo else False
     if _show_report(home, planned[0].manifest, getattr(module, "TABLE", "backbones")) or failed:
         raise typer.Exit(1)
 

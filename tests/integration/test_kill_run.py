@@ -15,7 +15,7 @@ PLAN = """
 import sys
 from pathlib import Path
 from bench import jobs, planning, runner
-from bench.launch import work_of
+from bench.work import work_of
 from bench.provenance import source_digest
 from bench.specs import RunSpec
 home = Path(sys.argv[1])
