@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from typing import TYPE_CHECKING
 
 from bench.contracts import BenchError
-from bench.slurm import ask
+from bench.slurm import ask, asked
 
 if TYPE_CHECKING:
     from bench.sites import Resources, Site
@@ -100,10 +99,7 @@ def _tried(site: Site) -> list[str]:
         ]
         words += [f"--mem={wanted.memory_gb}G"] if wanted.memory_gb else []
         words += [f"--gpus-per-node={wanted.gpus}"] if wanted.gpus else []
-        try:
-            done = subprocess.run([*words, "--wrap=true"], capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise BenchError(f"sbatch does not answer: {error}") from error
+        done = asked(*words, "--wrap=true")
         if done.returncode:
             found.append(f"[{kind}] {' '.join(done.stderr.split())}")
     return found
