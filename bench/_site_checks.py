@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from typing import TYPE_CHECKING
 
 from bench.contracts import BenchError
-from bench.slurm import ask
+from bench.slurm import ask, asked
 
 if TYPE_CHECKING:
     from bench.sites import Resources, Site
@@ -85,10 +84,7 @@ def _account(wanted: Resources) -> list[str]:
 
 
 def _gpus(site: Site, wanted: Resources) -> list[str]:
-    asked = bool(
-        wanted.gpus or "gpu" in wanted.gres or any("--gpus" in line or "--gres" in line for line in wanted.sbatch)
-    )
-    if site.device == "cuda" and not asked:
+    if site.device == "cuda" and not wanted.num_gpus:
         return ['device is "cuda", and no gpus or gres is asked for']
     return []
 
@@ -103,10 +99,7 @@ def _tried(site: Site) -> list[str]:
         ]
         words += [f"--mem={wanted.memory_gb}G"] if wanted.memory_gb else []
         words += [f"--gpus-per-node={wanted.gpus}"] if wanted.gpus else []
-        try:
-            done = subprocess.run([*words, "--wrap=true"], capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise BenchError(f"sbatch does not answer: {error}") from error
+        done = asked(*words, "--wrap=true")
         if done.returncode:
             found.append(f"[{kind}] {' '.join(done.stderr.split())}")
     return found

@@ -26,7 +26,7 @@ from bench._progress import bars
 from bench.contracts import BenchError
 from bench.features import check_room
 from bench.provenance import COMMAND, source_digest
-from bench.work import SHARDS_A_GPU_TASK, unfinished, work_of, work_of_studies
+from bench.work import SHARDS_A_GPU_TASK, is_open, work_of, work_of_studies
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -105,16 +105,16 @@ def launch_studies(
 
     check_budgets(studies)
     gpus, count = devices.count(), _count(where, workers)
-    todo = unfinished(studies, seeds, home)
-    if not todo:
+    unfinished = [s for s in studies if is_open(s, seeds, home)]
+    if not unfinished:
         return
     with bars() as bar:
-        work = work_of_studies(todo, seeds, home, count, SHARDS_A_GPU_TASK if gpus else 1)
+        work = work_of_studies(unfinished, seeds, home, count, SHARDS_A_GPU_TASK if gpus else 1)
         check_room(home / "features", work.megabytes)
         job = jobs.create(home, work.stages, {"where": where, "source": source_digest()})
         _stage(job, "features", where, min(count, gpus) if gpus else count, gpus, bar)
         _raise_first(job)
-        budget = sum(s.trials for s in todo)
+        budget = sum(s.trials for s in unfinished)
         shown = bar.add_task("trials", total=budget)
         _stage(
             job,
@@ -123,18 +123,14 @@ def launch_studies(
             min(count, gpus * RUN_WORKERS_A_GPU) if gpus else count,
             gpus,
             bar,
-            lambda: bar.update(shown, completed=sum(trials.num_ended(home, s.study_id) for s in todo)),
+            lambda: bar.update(shown, completed=sum(trials.num_ended(home, s.study_id) for s in unfinished)),
         )
-    check_ended(todo, seeds, home, job)
-
-
-def check_ended(studies: Sequence[Study], seeds: Sequence[int], home: Path, job: Job) -> None:
-    """Raise BenchError where a submission did not bring a study to its end."""
-    for left in unfinished(studies, seeds, home):
-        said = next((r["error"] for r in job.results("runs") if "error" in r), "its workers died")
-        raise BenchError(
-            f"study {left.study_id} was not brought to its end: {said} (logs: {job.folder}); start the same command again"
-        )
+    for s in unfinished:
+        if is_open(s, seeds, home):
+            said = next((r["error"] for r in job.results("runs") if "error" in r), "its workers died")
+            raise BenchError(
+                f"study {s.study_id} was not brought to its end: {said} (logs: {job.folder}); start the same command again"
+            )
 
 
 def _count(where: str, workers: int | None) -> int:

@@ -35,6 +35,14 @@ class Resources:
     sbatch: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
 
+    @property
+    def num_gpus(self) -> int:
+        """GPUs that a job asks for, in whichever of the ways: `gpus`, `gres`, or a line of `sbatch`."""
+        asked = [("gpus", str(self.gpus or "")), ("gres", self.gres)]
+        asked += [(key, value) for key, _, value in (line.removeprefix("--").partition("=") for line in self.sbatch)]
+        counts = [_gpus(value, key == "gres") for key, value in asked if key == "gres" or key.startswith("gpus")]
+        return max(counts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
@@ -115,6 +123,16 @@ def _resources(
     if made.gpus and made.gres:
         raise BenchError(f"{path}: give gpus or gres, not both")
     return made
+
+
+def _gpus(text: str, gres: bool) -> int:
+    """Of "2" or "a100:2", and as generic resources "gpu", "gpu:2", "gpu:a100:2", beside others after commas."""
+    total = 0
+    for part in filter(None, text.split(",")):
+        name, *rest = part.split(":") if gres else ("gpu", *part.split(":"))
+        if name == "gpu":
+            total += int(rest[-1]) if rest and rest[-1].isdigit() else 1
+    return total
 
 
 def _unknown(path: Path, where: str, key: str, known: list[str]) -> BenchError:

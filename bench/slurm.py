@@ -232,15 +232,20 @@ def ask(*words: str) -> str:
     Raises:
         BenchError: there is no such command, it fails, or it does not answer within ASK_S.
     """
+    done = asked(*words)
+    if done.returncode:
+        raise BenchError(f"{' '.join(words[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def asked(*words: str) -> subprocess.CompletedProcess[str]:
+    """As `ask`, for where a refusal is an answer too: its exit code and what it said."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=ASK_S)
+        return subprocess.run(words, capture_output=True, text=True, timeout=ASK_S)
     except FileNotFoundError:
         raise BenchError(f"there is no {words[0]} here; ask on a login node of the cluster") from None
     except subprocess.TimeoutExpired:
         raise BenchError(f"{words[0]} does not answer within {ASK_S} s; Slurm may be down: try again later") from None
-    if done.returncode:
-        raise BenchError(f"{' '.join(words[:2])} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
 
 
 def _words(error: BaseException) -> str:

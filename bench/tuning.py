@@ -169,13 +169,12 @@ def new(
     objectives: Sequence[str] = ("accuracy",),
     write: bool = True,
 ) -> Study:
-    """A study of a method's configuration, written down; the spec's own configuration is the first trial.
+    """A study of a method's configuration, written down unless not to `write`; the spec's own configuration is the first trial.
 
     Args:
         trials: the budget; the same for every method in a comparison.
         batch: trials that are asked for at once, in knowledge of all before them; None is 4, or 9 with pruning.
         prune: successive halving over the epochs, for a method whose Config has `epochs`; others are trained whole.
-        write: whether it is to be done; otherwise nothing is written.
 
     Raises:
         BenchError: no trials, an unknown sampler or objective, pruning with several objectives, a method with nothing to tune, or a

@@ -1,9 +1,10 @@
-"""What there is to do: from planned runs, or studies, to the tasks of a submission's two stages."""
+"""What there is to do: the tasks that bring runs and studies to their end, wherever they will be done."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,16 +60,6 @@ def work_of(todo: Sequence[ResolvedRun], home: Path, shards: int = 1, device: st
     return Work({"features": features, "runs": runs}, stored, megabytes)
 
 
-def unfinished(studies: Sequence[Study], seeds: Sequence[int], home: Path) -> list[Study]:
-    """Those with trials left, or whose best configuration was not run on test with each seed yet; a failure is an end."""
-    return [s for s in studies if not s.finished(home) or _lacks_final(s, seeds, home)]
-
-
-def _lacks_final(study: Study, seeds: Sequence[int], home: Path) -> bool:
-    runs = study.final_runs(home, seeds) if study.has_result(home) else []
-    return any(not store.is_complete(home, r.run_id) and store.failure(home, r.run_id) is None for r in runs)
-
-
 def work_of_studies(
     studies: Sequence[Study],
     seeds: Sequence[int],
@@ -77,16 +68,30 @@ def work_of_studies(
     shards: int = 1,
     device: str | None = None,
 ) -> Work:
-    """The tasks that bring studies to their end and the best of each to test, once for each seed.
+    """The tasks that bring studies to their end, and the best configuration of each on test, once for each seed.
 
-    Each study is as many tasks as `workers` can be at it, and any worker asks for its next trials by itself.
+    Each study is as many tasks as workers can be at it, and any worker asks for its next trials by itself.
+
+    Args:
+        workers: how many there will be for all of them.
+        shards: as in `work_of`, and so is `device`.
     """
-    planned = [run for s in studies for run in (s.resolved, *s.on_test(home, seeds))]
+    features = work_of([run for s in studies for run in (s.resolved, *s.on_test(home, seeds))], home, shards, device)
     shares = min(studies[0].batch, -(-workers // len(studies)))
+    own = secrets.token_hex(
+        4
+    )  # another submission's workers may be at the same study: they share its trials, not its tasks
     tasks = [
-        {"lease": f"study-{s.study_id}-{share}", "study": s.study_id, "seeds": list(seeds)}
+        {"lease": f"study-{s.study_id}-{share}-{own}", "study": s.study_id, "seeds": list(seeds)}
         for share in range(shares)
         for s in studies
     ]
-    work = work_of(planned, home, shards, device)
-    return replace(work, stages={**work.stages, "runs": tasks})
+    return Work({"features": features.stages["features"], "runs": tasks}, features.stored, features.megabytes)
+
+
+def is_open(study: Study, seeds: Sequence[int], home: Path) -> bool:
+    """Whether anything is left of a study: a trial, or its best configuration on test with one of the seeds; a failure is an end."""
+    if not study.finished(home):
+        return True
+    runs = study.final_runs(home, seeds) if study.has_result(home) else []
+    return any(not store.is_complete(home, r.run_id) and store.failure(home, r.run_id) is None for r in runs)

@@ -40,20 +40,6 @@ err = _Console(stderr=True)
 WIDE = 4000  # columns of a table that goes into a pipe, which has no width of its own
 
 Names = Annotated[str | None, typer.Option(help="Comma-separated names.")]
-Snapshot = Annotated[bool, typer.Option("--snapshot", help="On Slurm: run a copy of the code as it is now.")]
-Wait = Annotated[bool, typer.Option("--wait", help="On Slurm: wait for the end, then the tables.")]
-
-
-def check_place(where: str, snapshot: bool, wait: bool) -> None:
-    """Raise BenchError on an unknown place, or on an option that has no meaning there."""
-    from bench.launch import PLACES
-
-    if where not in (*PLACES, "slurm"):
-        raise BenchError(f"unknown place {where!r}; runs go to {', '.join(PLACES)} or slurm")
-    if where != "slurm" and (snapshot or wait):
-        raise BenchError(
-            f"{'--snapshot' if snapshot else '--wait'} is for --where slurm; {where} runs are waited for here"
-        )
 
 
 def print_table(table: Table, rows: Iterable[Sequence[str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,45 +28,58 @@ DONE, FAILED, GOING = 0, 1, 3  # exit codes of status: what became of the submis
 Which = Annotated[str | None, typer.Argument(help="A submission (the first characters do); the last one unless given.")]
 
 
-def submit(work: Work, site: sites.Site, home: Path, sweep: str, freeze: bool) -> Job:
+def check_place(where: str, places: Sequence[str], freeze: bool, stay: bool) -> None:
+    """Raises BenchError on an unknown place, or what is for Slurm alone elsewhere."""
+    if where not in (*places, "slurm"):
+        raise BenchError(f"unknown place {where!r}; runs go to {', '.join(places)} or slurm")
+    if where != "slurm" and (freeze or stay):
+        raise BenchError(
+            f"{'--snapshot' if freeze else '--wait'} is for --where slurm; {where} runs are waited for here"
+        )
+
+
+def submit(work: Work, site: sites.Site, home: Path, told: Mapping[str, str], freeze: bool) -> Job:
     """Submit work to Slurm and say how to look at it.
 
     Args:
+        told: what the submission is called by, such as its sweep.
         freeze: whether the workers run a copy of the source tree as it is now.
 
     Raises:
         BenchError: Slurm does not take it; nothing of the submission stays then.
     """
-    job = jobs.create(home, work.stages, {"sweep": sweep, **slurm.told(site)})
+    job = jobs.create(home, work.stages, {**told, **slurm.told(site)})
     try:
         ids = slurm.submit(job, site, slurm.snapshot(job) if freeze else ROOT)
     except BaseException:
         job.discard()
         raise
-    what = "studies" if any("study" in task for task in work.stages["runs"]) else "runs"
-    num = len({task.get("study", task["lease"]) for task in work.stages["runs"]})
-    out.print(f"submitted {job.job_id}: {work.num_videos} videos to encode, {num} {what}")
+    kind = "shares of studies" if any("study" in task for task in work.stages["runs"]) else "runs"
+    out.print(f"submitted {job.job_id}: {work.num_videos} videos to encode, {len(work.stages['runs'])} {kind}")
     for name, arrays in ids.items():
         out.print(f"  {name:8}  Slurm {', '.join(arrays)}")
     out.print("python -m bench status --watch shows it; cancel, resume and logs RUN_ID take it from there")
     return job
 
 
-def on_site(home: Path) -> tuple[sites.Site, dict[str, Any]]:
-    """The site, and how work is cut for it. Raises BenchError on no or a wrong site file."""
+def shards(site: sites.Site | None) -> tuple[int, str | None]:
+    """How many shards a task of features has on a site, and the device there; None for this machine."""
     from bench.work import SHARDS_A_GPU_TASK
 
-    site = sites.load(sites.find(home))
-    return site, {"shards": SHARDS_A_GPU_TASK if site.device == "cuda" else 1, "device": site.device}
+    return (SHARDS_A_GPU_TASK if site.device == "cuda" else 1, site.device) if site else (1, None)
 
 
 def show_plan(work: Work, todo: Sequence[ResolvedRun], home: Path, site: sites.Site | None) -> None:
-    """Say what a launch of this work, `todo` as runs, would start, and how long it takes at the pace of earlier runs."""
+    """Say what a launch of this work would start, and how long its runs take at the pace of earlier runs.
+
+    Args:
+        site: where it is submitted to; None for workers on this machine.
+    """
     from bench.forecast import forecast
 
-    if site is not None:
+    if site:
         for one in slurm.planned(len(work.stages["features"]), len(work.stages["runs"]), site):
-            asked = f"{one.wanted.time_min} min, {one.wanted.cpus} CPUs, {one.wanted.gpus or one.wanted.gres or 0} GPUs"
+            asked = f"{one.wanted.time_min} min, {one.wanted.cpus} CPUs, {one.wanted.num_gpus} GPUs"
             out.print(f"  {one.name:8}  {one.count} jobs of {asked}")
     videos: dict[str, int] = {}
     for task in work.stages["features"]:
@@ -74,13 +87,22 @@ def show_plan(work: Work, todo: Sequence[ResolvedRun], home: Path, site: sites.S
         videos[name] = videos.get(name, 0) + len(task["positions"])
     told = forecast(todo, videos, home)
     out.print(
-        f"{work.num_videos} videos to encode ({work.megabytes:,.1f} MB): {told.features_h:.2f} hours; "
-        f"{len(todo)} runs: {told.runs_h:.2f} hours, of one worker at the pace of earlier runs here"
+        f"{work.num_videos} videos to encode ({work.megabytes:,.1f} MB): {_hours(told.features_h, site.features if site else None)}; "
+        f"{len(todo)} runs: {_hours(told.runs_h, site.runs if site else None)}, at the pace of earlier runs here"
     )
     if told.unknown_videos or told.unknown_runs:
         out.print(
             f"nothing like {told.unknown_videos} of these videos and {told.unknown_runs} of these runs was done here yet: not counted"
         )
+
+
+def _hours(of_a_worker: float, wanted: sites.Resources | None) -> str:
+    """Hours of one worker as those of what its job holds: GPUs where it asks for them, else cores."""
+    if wanted is None:
+        return f"{of_a_worker:.2f} hours of one worker"
+    if wanted.num_gpus:
+        return f"{of_a_worker * wanted.num_gpus:.2f} GPU-hours"
+    return f"{of_a_worker * wanted.cpus:.2f} core-hours"
 
 
 def wait(job: Job) -> None:
@@ -121,34 +143,47 @@ def resume(which: Which = None) -> None:
 
 
 def logs(
-    run_id: Annotated[str, typer.Argument(help="12 hexadecimal characters, or the first of them.")],
+    run_id: Annotated[str, typer.Argument(help="Of a run, a trial or a study: 12 characters, or the first of them.")],
     lines: Annotated[int, typer.Option(help="How many of its last lines.")] = SHOWN,
 ) -> None:
     """The log of the worker that did a run, or has it in hand. Example: python -m bench logs 0123"""
     home = bench_home(writes=False)
-    job, found = _worker_log(home, run_id)
-    if found is None:
-        raise BenchError(f"no worker has begun the run {run_id} of {job.job_id} yet")
-    for path in (found.with_suffix(".out"), found):
+    job, found = _worker_logs(home, run_id)
+    if not found:
+        raise BenchError(f"no worker has begun {run_id} of {job.job_id} yet")
+    for path in (one for err_log in found for one in (err_log.with_suffix(".out"), err_log)):
         if path.is_file() and (text := path.read_text(errors="replace").splitlines()):
             out.print(f"{path}:")
             for line in text[-lines:]:
                 out.print(f"  {line}")
 
 
-def _worker_log(home: Path, run_id: str) -> tuple[Job, Path | None]:
-    """The last submission that holds a run, and the error log of its worker; None where none began it."""
+def _worker_logs(home: Path, run_id: str) -> tuple[Job, list[Path]]:
+    """The last submission that holds a run or study, and the error logs of its workers: one of a run, of a study one for each share."""
     from bench.leases import Leases
 
     for job_id in reversed(jobs.all_ids(home)):
         job = jobs.Job(home / "jobs" / job_id)
-        for number, task in enumerate(job.stages["runs"]):
-            if not str(task["lease"]).startswith(run_id) or not run_id:
-                continue
-            holder = Leases(home / "leases").holder(str(task["lease"]))
+        mine = [n for n, task in enumerate(job.stages["runs"]) if run_id and _holds(task, run_id, home)]
+        if not mine:
+            continue
+        found = []
+        for number in mine if "study" in job.stages["runs"][mine[0]] else mine[:1]:
+            holder = Leases(home / "leases").holder(str(job.stages["runs"][number]["lease"]))
             name = (job.result("runs", number) or {}).get("log") or (holder.job if holder else None)
-            return job, job.folder / "submitit" / Path(name).name if name else None
-    raise BenchError(f"no submission under {home / 'jobs'} holds a run {run_id!r}")
+            found += [job.folder / "submitit" / Path(name).name] if name else []
+        return job, found
+    raise BenchError(f"no submission under {home / 'jobs'} holds a run or study {run_id!r}")
+
+
+def _holds(task: Mapping[str, Any], prefix: str, home: Path) -> bool:
+    """Whether a task does a run, or goes on with a study, or with the study that a run is a trial of."""
+    if "study" not in task:
+        return str(task["lease"]).startswith(prefix)
+    from bench import trials
+
+    runs = [run for trial in trials.read(home, task["study"]).trials for run in trial.runs]
+    return any(name.startswith(prefix) for name in (task["study"], *runs))
 
 
 def du() -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import _progress, plugins
+from bench import _progress, plugins, sites
 from bench._files import bench_home
-from bench.cli._common import Names, Snapshot, Wait, check_place, choice_of, err, out, tell_problems
+from bench.cli._common import Names, choice_of, err, out, tell_problems
 from bench.contracts import BenchError
 
 if TYPE_CHECKING:
@@ -40,18 +40,20 @@ def run(
     compile: Annotated[bool, typer.Option("--compile", help="Put the backbones through torch.compile.")] = False,
     workers: Annotated[int | None, typer.Option(help="Workers; one a core unless given.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
-    snapshot: Snapshot = False,
-    wait: Wait = False,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="On Slurm: run a copy of the code as it is now.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="On Slurm: wait for the end, then the tables.")] = False,
 ) -> None:
     """Do a sweep: every run that is not complete yet, then the tables. Example: python -m bench run --dataset toy --seeds 1"""
     from bench import store
-    from bench.launch import launch
+    from bench.cli import cluster
+    from bench.launch import PLACES, launch, outcome
 
-    check_place(where, snapshot, wait)
+    cluster.check_place(where, PLACES, snapshot, wait)
     home = bench_home()
     choice = choice_of(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
     choice = dataclasses.replace(choice, num_frames=frames, precision=precision, compile=compile)
-    from bench.cli import cluster
     from bench.planning import fitting_shots, on_disk, plan
     from bench.work import work_of
 
@@ -69,23 +71,20 @@ def run(
         out.print(
             f"left out: K = {', '.join(map(str, left_out))}: too few videos for it here; asked for by itself it says of which class"
         )
-    complete = sum(store.is_complete(home, r.run_id) for r in planned)
-    out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
     todo = [r for r in planned if not store.is_complete(home, r.run_id)]
-    site, cut = cluster.on_site(home) if where == "slurm" else (None, {})
+    complete = len(planned) - len(todo)
+    out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
+    site = sites.load(sites.find(home)) if where == "slurm" and todo else None
     if dry_run:
         for r in planned:
             state = "complete" if store.is_complete(home, r.run_id) else "to do"
             out.print(
                 f"{r.run_id}  {state:8}  {r.spec.backbone}  {r.spec.method}  {r.spec.protocol} {r.spec.shots or ''} seed {r.spec.seed}"
             )
-        cluster.show_plan(work_of(todo, home, **cut), todo, home, site)
+        cluster.show_plan(work_of(todo, home, *cluster.shards(site)), todo, home, site)
         return
-    if where == "slurm" and todo:
-        from bench.launch import outcome
-
-        assert site is not None
-        job = cluster.submit(work_of(todo, home, **cut), site, home, sweep, snapshot)
+    if site:
+        job = cluster.submit(work_of(todo, home, *cluster.shards(site)), site, home, {"sweep": sweep}, snapshot)
         if not wait:
             return
         cluster.wait(job)

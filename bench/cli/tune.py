@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import plugins
+from bench import plugins, sites
 from bench._files import bench_home
 from bench._processes import cores
-from bench.cli._common import Names, Snapshot, Wait, check_place, choice_of, err, numbers, out, split, tell_problems
+from bench.cli._common import Names, choice_of, err, numbers, out, split, tell_problems
 from bench.contracts import BenchError, Choice, NotApplicable
 
 if TYPE_CHECKING:
-    from bench.specs import RunSpec
+    from bench.specs import ResolvedRun, RunSpec
     from bench.tuning import Study
 
 
@@ -28,7 +28,14 @@ def tune(
     trials: Annotated[int, typer.Option(help="The budget of each method on each backbone.")] = 10,
     seeds: Names = None,
     where: Annotated[str, typer.Option(help="debug (this process), local (one worker a core) or slurm.")] = "local",
-    workers: Annotated[int | None, typer.Option(help="Workers; one a core unless given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Workers in all; one a core unless given, on Slurm one a study.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="On Slurm: run a copy of the code as it is now.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="On Slurm: wait for the end, then the tables.")] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Successive halving over the epochs, where a method has them.")
     ] = False,
@@ -54,25 +61,22 @@ def tune(
     precision: Annotated[
         str, typer.Option(help="Of the backbones' forward passes: float32, bf16 or fp16.")
     ] = "float32",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing.")] = False,
-    snapshot: Snapshot = False,
-    wait: Wait = False,
 ) -> None:
     """Tune methods on validation data, then run the best of each on test, once for each of --seeds (1,2,3 unless given).
 
     Example: python -m bench tune --methods coop,linear_probe --backbones tiny-clip --trials 8
     """
+    from bench import trials as trial_files
     from bench.cli import cluster
-    from bench.launch import check_ended, launch_studies
+    from bench.launch import PLACES, launch_studies
     from bench.planning import on_disk
     from bench.specs import WITH_SHOTS, FrameSpec, RunSpec
-    from bench.trials import num_ended
     from bench.tuning import check_budgets, new
-    from bench.work import unfinished, work_of_studies
+    from bench.work import is_open, work_of_studies
 
-    check_place(where, snapshot, wait)  # before anything is made
+    # Before anything is made.
+    cluster.check_place(where, PLACES, snapshot, wait)
     home = bench_home()
-    site, cut = cluster.on_site(home) if where == "slurm" else (None, {})
     choice = on_disk(choice_of(dataset, root, option or [], backbones, methods, seeds, limit=limit, bank=bank), home)
     finals = numbers("--seeds", seeds) or choice.dataset.replicates
     specs = [
@@ -94,39 +98,64 @@ def tune(
         for backbone in choice.backbones
         for method in _methods(choice)
     ]
-    how = {"batch": batch, "prune": prune, "sampler": sampler, "objectives": split(objective) or ()}
-    how["write"] = not dry_run
+    how = {
+        "batch": batch,
+        "prune": prune,
+        "sampler": sampler,
+        "objectives": split(objective) or (),
+        "write": not dry_run,
+    }
     studies = list(_studies(specs, lambda spec: new(spec, home, trials, seed, **how)))  # type: ignore[arg-type]
     if not studies:
         raise BenchError(
             "none of these methods can run on any of these backbones; name others with --methods or --backbones"
         )
     out.print(f"{len(studies)} studies of {trials} trials each on {dataset}; everything is written to {home}")
-    if dry_run or site is not None:
+
+    if dry_run or where == "slurm":
         check_budgets(studies)
-        todo = studies if dry_run else unfinished(studies, finals, home)
-        count = site.runs.max_jobs if site is not None else workers or cores()
-        work = work_of_studies(todo, finals, home, count, **cut) if todo else None
-    if dry_run:
-        left = [
-            run
-            for s in studies
-            for run in [s.resolved] * (s.trials - num_ended(home, s.study_id)) + s.on_test(home, finals)
-        ]
-        assert work is not None
-        cluster.show_plan(work, left, home, site)
-        return
-    if site is None:
-        launch_studies(studies, finals, home, where, workers)
-    elif work is not None:
-        job = cluster.submit(work, site, home, "tune", snapshot)
-        if not wait:
+        begun = set(trial_files.study_ids(home))
+        unfinished = [study for study in studies if study.study_id not in begun or is_open(study, finals, home)]
+        site = sites.load(sites.find(home)) if where == "slurm" and unfinished else None
+        at_once = workers or (len(unfinished) if site else cores())
+        work = work_of_studies(unfinished, finals, home, at_once, *cluster.shards(site)) if unfinished else None
+        if dry_run:
+            _show_plan(studies, unfinished, finals, home)
+            if work:
+                cluster.show_plan(work, [run for s in unfinished for run in _left(s, finals, home)], home, site)
             return
-        cluster.wait(job)
-        check_ended(todo, finals, home, job)
+        if site and work:
+            job = cluster.submit(work, site, home, {"sweep": f"{len(unfinished)} studies of {trials} trials"}, snapshot)
+            if not wait:
+                return
+            cluster.wait(job)
+    else:
+        launch_studies(studies, finals, home, where, workers)
     lost = [not _told(study, home, finals) for study in studies]
     if _report(home, studies[0]) or any(lost):
         raise typer.Exit(1)
+
+
+def _show_plan(studies: Sequence[Study], unfinished: Sequence[Study], seeds: Sequence[int], home: Path) -> None:
+    """A line for each study: how far it is."""
+    from bench import trials
+
+    for study in studies:
+        state = "to do" if study in unfinished else "complete"
+        out.print(
+            f"{study.study_id}  {state:8}  {study.resolved.backbone}  {study.resolved.spec.method}  "
+            f"{trials.num_ended(home, study.study_id)} of {study.trials} trials complete, then {len(seeds)} runs on test"
+        )
+
+
+def _left(study: Study, seeds: Sequence[int], home: Path) -> list[ResolvedRun]:
+    """As many runs as are left of a study, each in the place of one that only the study will know."""
+    from bench import store, trials
+
+    ended = trials.num_ended(home, study.study_id)
+    if ended == study.trials and study.has_result(home):
+        return [run for run in study.final_runs(home, seeds) if not store.is_complete(home, run.run_id)]
+    return [study.resolved] * (study.trials - ended) + study.on_test(home, seeds)
 
 
 def _methods(choice: Choice) -> Sequence[str]:

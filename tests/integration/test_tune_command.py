@@ -71,6 +71,29 @@ def test_methods_are_tuned_on_one_budget_then_the_best_is_run_on_test(home, adap
     assert code == 0 and adapter.num_encoded == seen and files(home / "runs") == before, "nothing was left to do"
 
 
+def test_a_dry_run_says_how_far_each_study_is_and_starts_nothing(home, adapter, videos, command):
+    words = [*WORDS, "--root", videos, "--where", "debug"]
+    code, out, err = command(*words, "--dry-run")
+    assert code == 0 and "fake  linear_probe  0 of 6 trials complete, then 2 runs on test" in out, err
+    assert "; 8 runs: 0.00 hours of one worker" in out and "8 of these runs was done here yet" in out
+    assert adapter.num_encoded == 0 and not [p for p in ("studies", "runs", "jobs", "report") if (home / p).exists()]
+    assert command(*words)[0] == 0
+    before = study_files(home)
+    code, out, _ = command(*words, "--dry-run")
+    assert code == 0 and "complete  fake  linear_probe  6 of 6 trials" in out and "videos to encode" not in out
+    final = next(i for i, s in store.Results(home).runs[["run_id", "seed"]].itertuples(index=False) if s == 2)
+    (store.run_folder(home, final) / "COMPLETE").unlink()
+    code, out, _ = command(*words, "--dry-run")
+    assert code == 0 and "to do     fake  linear_probe  6 of 6 trials" in out and "; 1 runs: " in out
+    assert study_files(home) == before
+
+
+@pytest.mark.parametrize("words", [["--where", "debug", "--wait"], ["--where", "local", "--snapshot"]])
+def test_what_is_for_slurm_alone_is_refused_elsewhere(home, adapter, videos, command, words):
+    code, _, err = command(*WORDS, "--root", videos, *words)
+    assert code == 2 and f"{words[-1]} is for --where slurm" in err and not (home / "studies").exists()
+
+
 def test_no_trial_opens_a_test_video(home, adapter, videos, command, monkeypatch):
     opened, real = [], FeatureStore.load
 

@@ -1,69 +1,71 @@
-"""Studies on a real Slurm: the same trials, whoever asks and tells, and whoever is killed in between."""
-
-import os
-import signal
+"""Studies on a real Slurm: the files and predictions of one that was tuned here, whoever dies between ask and tell."""
 
 import pytest
-from on_slurm import until
+from made_runs import files
+from on_slurm import cluster, slurm, until
 
 from bench import trials
 
 pytestmark = pytest.mark.slurm
-BUDGET = ("--trials", 6, "--batch", 2, "--seeds", "1,2", "--shots", 4)
+STUDY = "tune --dataset folder --backbones slow --methods slow --trials 6 --seeds 1,2 --shots 4".split()
+
+
+def tuned(home, *words):
+    return home.bench(*STUDY, "--root", home.videos, *words)
+
+
+def study(home):
+    """What a study is: its files, but those that a killed writer left."""
+    return {name: content for name, content in files(home.home / "studies").items() if not name.endswith(".tmp")}
 
 
 @pytest.fixture(scope="session")
-def tuned(undisturbed):
-    """The home of a study that nobody disturbed, in processes of one machine."""
-    home = undisturbed("1")
-    home.bench(*words(home), "--where", "local", "--workers", "2")
+def here(tmp_path_factory, package, videos, bytecode):
+    """The study as it is where nobody disturbs it."""
+    from on_slurm import Home
+
+    home = Home(tmp_path_factory.mktemp("here"), package, videos, bytecode)
+    tuned(home, "--where", "local", "--workers", "2")
     return home
 
 
-def words(home):
-    return ("tune", "--dataset", "folder", "--root", home.videos, "--backbones", "slow", "--methods", "slow", *BUDGET)
-
-
-def files(home):
-    """What is written of the studies, without left-overs of writers that were killed."""
-    found = [p for p in home.home.glob("studies/**/*") if p.is_file() and p.suffix != ".tmp"]
-    return {str(p.relative_to(home.home)): p.read_bytes() for p in found}
-
-
-def same(home, tuned):
-    assert files(home) == files(tuned)
-    assert home.predictions.items() <= tuned.predictions.items() and len(home.predictions) >= 6 + 2
-    assert not home.job.open_tasks("runs")
+def same(home, here):
+    assert study(home) == study(here), home.logs()
+    assert home.predictions == here.predictions
+    assert not home.job.open_tasks("runs") and home.job.is_finished
     return True
 
 
-def test_a_study_through_slurm(made, tuned):
+def test_a_study_is_one_job_and_equals_the_one_tuned_here(made, here):
     home = made()
-    home.site(max_jobs=2)
-    said = home.bench(*words(home), "--where", "slurm", "--dry-run")
-    assert "runs" in said and "2 jobs of" in said and "hours" in said and not list(home.home.glob("studies/*"))
-    said = home.bench(*words(home), "--where", "slurm")
-    assert "submitted" in said and "1 studies" in said
+    plan = tuned(home, "--where", "slurm", "--dry-run")
+    assert "0 of 6 trials complete, then 2 runs on test" in plan and "runs      1 jobs of 30 min" in plan
+    assert not list(home.home.glob("studies/*")) and not home.in_queue()
+    assert "1 shares of studies" in tuned(home, "--where", "slurm")
+    (study_id,) = trials.study_ids(home.home)
+    assert "1 studies of 6 trials" in home.bench("status", code=3)
+    home.bench("cancel")
     home.finish()
-    assert same(home, tuned)
-    before = files(home)
-    said = home.bench(*words(home), "--where", "slurm")
-    assert "validation top-1" in said and files(home) == before and not home.in_queue(), "nothing was left to do"
+    home.bench("resume")
+    home.finish()
+    assert same(home, here)
+    assert len(set(home.predictions)) == 8, "6 trials, 2 runs on test"
+    assert "Job completed successfully" in home.bench("logs", study_id)
+    trial = trials.read(home.home, study_id).trials[3].runs[0]
+    assert "Job completed successfully" in home.bench("logs", trial)
+    assert "6 of 6 trials complete" in tuned(home, "--where", "slurm", "--dry-run")
 
 
-def test_whoever_asks_may_die_before_anybody_is_told(made, tuned):
+def test_a_node_dies_between_ask_and_tell_and_others_go_on(made, here):
     home = made()
-    home.site(max_jobs=2)
-    home.bench(*words(home), "--where", "slurm")
-    (study_id,) = until(lambda: trials.study_ids(home.home))
-    folder = trials.folder(home.home, study_id)
-
-    def asked():
-        told = {p.name for p in folder.glob("trials/*.json")}
-        return len(told) >= 2 and {p.name for p in folder.glob("proposals/*.json")} - told and home.workers()
-
-    for worker in until(asked, why=home.logs):
-        os.kill(worker, signal.SIGKILL)
+    tuned(home, "--where", "slurm", "--workers", "2")
+    (study_id,) = trials.study_ids(home.home)
+    place = trials.folder(home.home, study_id)
+    until(home.steps)
+    node = slurm("squeue", "--me", "--noheader", "--states=R", "--format=%N").split()[0]
+    cluster("dead", node)
+    asked, told = (len(list((place / name).glob("*.json"))) for name in ("proposals", "trials"))
+    assert told < asked
     home.finish()
-    assert same(home, tuned)
-    assert len({line.split()[2] for line in home.log.read_text().splitlines() if line.startswith("step")}) > 2
+    cluster("start", node)
+    assert same(home, here)

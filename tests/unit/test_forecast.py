@@ -1,9 +1,12 @@
 import made_runs
 import pytest
 
+from bench import sites
+from bench.cli import cluster
 from bench.forecast import forecast
 from bench.planning import ResolvedRun
 from bench.specs import RunSpec
+from bench.work import Work
 
 
 def run(backbone="tiny-clip", method="coop", shots=4):
@@ -35,3 +38,24 @@ def test_another_backbone_s_pace_is_better_than_none_and_none_is_said(tmp_path):
     told = forecast([run("tiny-siglip"), run(method="knowledge_prompt")], {"tiny-siglip": 10}, tmp_path)
     assert told.runs_h == pytest.approx(60 / 3600) and (told.unknown_videos, told.unknown_runs) == (10, 1)
     assert forecast([run()], {"tiny-clip": 5}, tmp_path / "empty").unknown_runs == 1
+
+
+@pytest.mark.parametrize(
+    ("site", "features", "runs"),
+    [
+        (None, "1.00 hours of one worker", "2.00 hours of one worker"),
+        ("cpus = 3\n[runs]\ncpus = 5", "3.00 core-hours", "10.00 core-hours"),
+        ('[features]\ncpus = 8\ngres = "gpu:a100:2"', "2.00 GPU-hours", "4.00 core-hours"),
+    ],
+)
+def test_hours_are_called_what_they_are(tmp_path, capsys, site, features, runs):
+    done(tmp_path, 1, 7200.0)
+    found = None
+    if site:
+        (tmp_path / "site.toml").write_text(site)
+        found = sites.load(tmp_path / "site.toml")
+    videos = {"run": {"backbone": "tiny-clip"}, "positions": range(36_000)}
+    cluster.show_plan(Work({"features": [videos], "runs": [{"lease": "x"}]}, 0, 1.5), [run()], tmp_path, found)
+    said = capsys.readouterr().out
+    assert f"36000 videos to encode (1.5 MB): {features}; 1 runs: {runs}, at the pace of earlier runs here" in said
+    assert ("features  1 jobs of 240 min" in said) == bool(site)

@@ -91,3 +91,20 @@ def test_where_it_lies(tmp_path, monkeypatch):
         sites.find(tmp_path)
     (tmp_path / "other.toml").touch()
     assert sites.find(tmp_path) == tmp_path / "other.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [
+        ("", 0),
+        ("gpus = 2", 2),
+        ('gres = "gpu"', 1),
+        ('gres = "gpu:3"', 3),
+        ('gres = "tmpdisk:50,gpu:a100:4"', 4),
+        ('gres = "tmpdisk:50"', 0),
+        ('sbatch = ["--gpus-per-node=a100:2"]', 2),
+        ('sbatch = ["--gres=gpu:2", "--constraint=a100"]', 2),
+    ],
+)
+def test_gpus_are_counted_however_they_are_asked_for(tmp_path, text, gpus):
+    assert load(tmp_path, text).runs.num_gpus == gpus
