@@ -183,3 +183,38 @@ def test_down_to_the_least_and_no_further(size, least, tried):
     with pytest.raises(MemoryError, match="none"):
         memory.halving(work, size, least)
     assert seen == tried
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("late", [False, True])
+def test_a_gpu_that_is_really_full(late):
+    """No error is made up here: eight videos take 8 GiB, forward or with their gradient, of a GPU that is let have five."""
+
+    def fit(num_gib):
+        weight = nn.Parameter(torch.linspace(-1, 1, 4, device="cuda"))
+        videos = torch.linspace(-2, 2, 8 * 4, device="cuda").unflatten(0, (8, 4))
+
+        def loss(rows):
+            each = (videos[rows.to("cuda")] @ weight).tanh()
+            if late:
+                wide = (
+                    each[:, None].expand(-1, 2**28 // 2).exp()
+                )  # kept for the gradient, as large again on the way back
+                each = each + 0 * wide.mean(1)
+            else:
+                each = each + torch.zeros(len(rows), 2**28, device="cuda").mean(1)
+            return each.mean()
+
+        torch.cuda.set_per_process_memory_fraction(num_gib * 2**30 / torch.cuda.get_device_properties(0).total_memory)
+        try:
+            with memory.watching() as told:
+                train([weight], loss, 8, CONFIG, torch.Generator().manual_seed(0), mean_over_rows=True)
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+            torch.cuda.empty_cache()
+        return weight.detach().cpu(), told.micro_batch
+
+    (whole, all_at_once), (parts, fewer) = fit(40), fit(5)
+    assert all_at_once == 8 and fewer < 8
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
