@@ -74,17 +74,17 @@ def test_methods_are_tuned_on_one_budget_then_the_best_is_run_on_test(home, adap
 def test_a_dry_run_says_how_far_each_study_is_and_starts_nothing(home, adapter, videos, command):
     words = [*WORDS, "--root", videos, "--where", "debug"]
     code, out, err = command(*words, "--dry-run")
-    assert code == 0 and "fake  linear_probe  0 of 6 trials complete, then 2 runs on test" in out, err
+    assert code == 0 and "fake linear_probe 0 of 6 trials complete, then 2 runs on test" in out, err
     assert "; 8 runs: 0.00 hours of one worker" in out and "8 of these runs was done here yet" in out
     assert adapter.num_encoded == 0 and not [p for p in ("studies", "runs", "jobs", "report") if (home / p).exists()]
     assert command(*words)[0] == 0
     before = study_files(home)
     code, out, _ = command(*words, "--dry-run")
-    assert code == 0 and "complete  fake  linear_probe  6 of 6 trials" in out and "videos to encode" not in out
+    assert code == 0 and "complete fake linear_probe 6 of 6 trials" in out and "videos to encode" not in out
     final = next(i for i, s in store.Results(home).runs[["run_id", "seed"]].itertuples(index=False) if s == 2)
     (store.run_folder(home, final) / "COMPLETE").unlink()
     code, out, _ = command(*words, "--dry-run")
-    assert code == 0 and "to do     fake  linear_probe  6 of 6 trials" in out and "; 1 runs: " in out
+    assert code == 0 and "to do fake linear_probe 6 of 6 trials" in out and "; 1 runs: " in out
     assert study_files(home) == before
 
 
