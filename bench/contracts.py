@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,7 +158,6 @@ class Tokens:
         return Tokens(self.ids[rows], self.pool[rows], self.context[rows], 0, num_text)
 
 
-@runtime_checkable
 class Adapter(Protocol):
     """One frozen backbone. In eval mode, no parameter requires a gradient, nothing it does changes a parameter.
 
@@ -198,7 +197,6 @@ class Adapter(Protocol):
         ...
 
 
-@runtime_checkable
 class PromptableText(Protocol):
     """What prompt learning needs of an adapter with the capability `prompts`: embeddings in, features out."""
 
@@ -254,11 +252,13 @@ class LayeredText(Protocol):
 
 
 def layered_text(adapter: object) -> LayeredText | None:
-    """The adapter where it offers `text_layers`, by itself or by what it wraps (`isinstance` misses the latter from Python 3.12 on)."""
+    """The adapter where it offers `text_layers`, by itself or by what it wraps.
+
+    No protocol here can be asked for by `isinstance`: from Python 3.12 on that misses what an object passes on.
+    """
     return adapter if callable(getattr(adapter, "text_layers", None)) else None  # type: ignore[return-value]
 
 
-@runtime_checkable
 class PromptableAdapter(Adapter, PromptableText, Protocol):
     """An adapter that also lets prompts be learnt."""
 
