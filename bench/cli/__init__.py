@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from bench._inside import check_packages
-from bench.cli import backbones, cluster, knowledge, look, power, records, run, tune
+from bench.cli import backbones, cluster, importing, knowledge, look, power, records, run, tune
 from bench.cli._common import err
 from bench.contracts import BenchError
 
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": records.show,
     "rescore": records.rescore,
     "reproduce": records.reproduce,
+    "import-predictions": importing.import_predictions,
     "export": records.export,
     "render": records.render,
     "index": records.index,
