@@ -45,7 +45,13 @@ METRICS = (
     *("top1", "top5", "avg(top1,top5)", "top1 (mm-Kinetics copy)", "accuracy", "mCA", "mAP", "base", "novel", "HM"),
     *("macro-F1", "weighted-F1", "precision", "recall"),
 )
-FRACTIONS = ("macro-F1", "weighted-F1", "precision", "recall")  # printed in [0, 1] by some; the others in percent
+FRACTIONS = (
+    "accuracy",
+    "macro-F1",
+    "weighted-F1",
+    "precision",
+    "recall",
+)  # printed in [0, 1] by some; the others in percent
 SPLITS = {"split1": {"1"}, "split2": {"2"}, "split3": {"3"}, "mean of 3": {"1", "2", "3"}}
 
 
@@ -53,7 +59,7 @@ SPLITS = {"split1": {"1"}, "split2": {"2"}, "split3": {"3"}, "mean of 3": {"1", 
 class Published:
     """One reported number, as its source prints it. "" is what the source does not tell.
 
-    `value` in percent (F1, precision and recall as printed, some in [0, 1]), `std` in the same unit or None; `shots` None where the
+    `value` in percent (accuracy, F1, precision and recall as printed, some in [0, 1]), `std` in the same unit or None; `shots` None where the
     protocol has none; `source` says where it stands, `reported_by` whose table that is.
     """
 
