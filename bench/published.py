@@ -59,8 +59,8 @@ SPLITS = {"split1": {"1"}, "split2": {"2"}, "split3": {"3"}, "mean of 3": {"1", 
 class Published:
     """One reported number, as its source prints it. "" is what the source does not tell.
 
-    `value` in percent (accuracy, F1, precision and recall as printed, some in [0, 1]), `std` in the same unit or None; `shots` None where the
-    protocol has none; `source` says where it stands, `reported_by` whose table that is.
+    `value` in percent (accuracy, F1, precision and recall as printed, some in [0, 1]), `std` in the same unit or None; `shots` None
+    where the protocol has none; `source` says where it stands, `reported_by` whose table that is.
     """
 
     method: str
