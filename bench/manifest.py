@@ -175,7 +175,8 @@ def validate(manifest: Manifest) -> None:
             f"{name}: {len(foreign)} rows have a label that is not in the class list: {_some(foreign)}; "
             f"the classes are {', '.join(manifest.class_names[:20])}"
         )
-    empty = [c for c in manifest.class_names if c not in set(rows["label"])]
+    shown = set(rows["label"])
+    empty = [c for c in manifest.class_names if c not in shown]
     if empty:
         raise BenchError(f"{name}: no videos for {', '.join(empty)}; add some or take the class out")
     window = rows["start_s"].fillna(0.0) >= rows["end_s"].fillna(float("inf"))

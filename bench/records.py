@@ -118,6 +118,7 @@ def told(home: Path, run_id: str) -> Iterator[str]:
     yield from _section("identity", {k: v for k, v in record.get("identity", {}).items() if k != "config"})
     yield from _section("plug-in versions", columns.get("versions", {}))
     yield from _section("backbone", record.get("backbone", {}))
+    yield from _section("imported", _short(record.get("imported", {})))
     yield from _section("cost", {k: columns[k] for k in COST if columns.get(k) is not None})
     yield from _section("features were computed with", dict(enumerate(record.get("forward", []), start=1)))
     yield from _section("undecodable test videos", record.get("undecodable", {}))
@@ -132,6 +133,14 @@ def told(home: Path, run_id: str) -> Iterator[str]:
         yield f"command: {pasteable(came['command'])}"
     yield f"folder:  {folder}"
     yield log_line(home, run_id)
+
+
+def _short(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with long lists cut to their beginning and their number."""
+    return {
+        k: f"{len(v)}: {', '.join(map(str, v[:ROWS]))}{', ...' * (len(v) > ROWS)}" if isinstance(v, list) else v
+        for k, v in values.items()
+    }
 
 
 def pasteable(words: Sequence[str]) -> str:

@@ -109,6 +109,11 @@ def _again(
 
 def _spec(record: Mapping[str, Any], folder: Path) -> RunSpec:
     """What was asked for. Raises BenchError where the record does not tell it."""
+    if "imported" in record:
+        raise BenchError(
+            f"the run in {folder} was imported from the file {record['imported'].get('file')}, so there is nothing to do again; "
+            "python -m bench rescore scores its predictions anew"
+        )
     for part in ("spec", "columns"):
         if part not in record:
             raise BenchError(

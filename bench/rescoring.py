@@ -117,9 +117,10 @@ def _rescore_one(home: Path, dry_run: bool, run_id: str) -> _One:
 
 
 def score(found: store.Predictions) -> dict[str, float]:
-    """Metric -> value of stored predictions, by the metrics as they are now."""
+    """Metric -> value of stored predictions, by the metrics as they are now, but for those that the predictions cannot give."""
     parts = [found.parts] if len(found.parts) else []
-    return metrics.compute(found.logits, found.labels, *parts)
+    scores = metrics.compute(found.logits, found.labels, *parts)
+    return {name: value for name, value in scores.items() if name not in found.not_scored}
 
 
 def same(old: float | None, new: float | None, relative: float = 0.0) -> bool:

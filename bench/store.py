@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Predictions:
 
     `logits` float32 `(N, C)`, -inf for classes outside of a video's label space; `labels` int64 `(N,)`; `video_ids`, `groups` `(N,)`;
     `failed` maps the id of a test video that could not be decoded to the reason; `parts` `(N,)` is "base" or "novel" for each video,
-    or `(0,)` where the protocol knows no parts.
+    or `(0,)` where the protocol knows no parts. `not_scored` maps a metric that these logits cannot give to the reason.
     """
 
     logits: np.ndarray
@@ -55,6 +55,7 @@ class Predictions:
     class_names: Sequence[str]
     failed: Mapping[str, str]
     parts: Sequence[str] = ()
+    not_scored: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_folder(home: Path, run_id: str) -> Path:
@@ -88,6 +89,8 @@ def write(
     """
     folder = run_folder(home, run_id)
     buffer = io.BytesIO()
+    named = {"names": list(predictions.not_scored), "reasons": list(predictions.not_scored.values())}
+    not_scored: dict[str, Any] = {f"not_scored_{k}": np.array(v, dtype=np.str_) for k, v in named.items() if v}
     np.savez(
         buffer,
         logits=predictions.logits.astype(np.float32),
@@ -98,6 +101,7 @@ def write(
         failed_ids=np.array(list(predictions.failed), dtype=np.str_),
         failed_reasons=np.array(list(predictions.failed.values()), dtype=np.str_),
         parts=np.array(predictions.parts, dtype=np.str_),
+        **not_scored,
     )
     full = {"schema": SCHEMA, "run_id": run_id, **record}
 
@@ -207,6 +211,9 @@ def _stored(path: Path) -> Predictions:
             f["class_names"].tolist(),
             dict(zip(f["failed_ids"].tolist(), f["failed_reasons"].tolist(), strict=True)),
             f["parts"].tolist() if "parts" in f else (),
+            dict(zip(f["not_scored_names"].tolist(), f["not_scored_reasons"].tolist(), strict=True))
+            if "not_scored_names" in f
+            else {},
         )
 
 

@@ -75,9 +75,12 @@ def protocol_name(protocol: str, shots: int) -> str:
 
 
 def column_name(column: Sequence[object]) -> str:
-    """A column's head: "clip-tiny (8 × 1)" for backbone (frames × views), and the number format where it is not float32."""
+    """A column's head: "clip-tiny (8 × 1)" for backbone (frames × views), and the number format where it is not float32.
+
+    A number of frames or views that an imported run does not tell is "?".
+    """
     backbone, frames, views, precision = column
-    return f"{backbone} ({frames} × {views}{'' if precision == 'float32' else f', {precision}'})"
+    return f"{backbone} ({frames or '?'} × {views or '?'}{'' if precision == 'float32' else f', {precision}'})"
 
 
 def normal(source: pd.DataFrame) -> pd.DataFrame:

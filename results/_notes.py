@@ -142,12 +142,21 @@ def beware(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
     """Leaks, unknown groups, and runs that were scored by other versions of the metrics."""
     if board.distinct("group_kind", cells, done=False) == ["video"]:
         yield "No subjects or sources are known: clips of one source may stand on both sides, and numbers may be too high."
+    yield from imported(board, cells)
     if leaked := int(max(board.distinct("num_leaked", cells), default=0)):
         yield f"Leak: up to {leaked} test videos of a run have the same content as one of its training or validation videos."
     scored = board.distinct("metrics_version", cells)
     if len(scored) > 1:
         said = " and ".join(str(int(version)) for version in scored)
         yield f"Runs here were scored by versions {said} of the metrics; python -m bench rescore makes them one."
+
+
+def imported(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
+    """Which rows are predictions of other systems, and how many of their test videos have none."""
+    if names := sorted({cell.name for cell in cells if cell.key.method == "imported"}):
+        missing = int(max(board.distinct("num_missing", cells), default=0))
+        told = f"; up to {missing} test videos of a run have no answer and count as wrong" if missing else ""
+        yield f"Imported, not run here: {', '.join(names)}{told}."
 
 
 def pretraining(board: Board, cells: Sequence[Cell]) -> str:

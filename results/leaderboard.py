@@ -25,6 +25,11 @@ def render(results: ResultsView) -> Iterator[Artifact]:
     yield from _tables.artifacts(table(results))
 
 
+def text(results: ResultsView) -> str:
+    """The same for a terminal."""
+    return _tables.text(table(results))
+
+
 def table(results: ResultsView) -> _tables.Table:
     """One table over all data sets; without any run to show, one that says so."""
     whole = board(results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,11 @@ NUM_BINS = 15  # as in the expected calibration error of bench/metrics.py
 def render(results: ResultsView) -> Iterator[Artifact]:
     """`reliability-<data set>` as PNG, PDF, SVG and CSV; data sets without a complete run are named in `reliability.md`."""
     whole = board(results)
-    bare = []
-    for one in _pairs.chosen(whole):
+    bare, why = [], "no complete run"
+    for given in _pairs.chosen(whole):
+        one = dataclasses.replace(given, pairs=tuple(pair for pair in given.pairs if _tells(whole, pair)))
         if not one.pairs:
+            why += " that tells probabilities" if given.pairs and "that" not in why else ""
             bare.append(one.dataset)
             continue
         name, title = f"reliability-{_tables.slug(one.dataset)}", f"{TITLE}: {one.dataset}"
@@ -38,8 +41,13 @@ def render(results: ResultsView) -> Iterator[Artifact]:
         )
         yield from _plots.artifacts(functools.partial(_draw, whole, one, frame), name, title)
         yield Artifact(f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"), title)
-    if said := _plots.nothing(TITLE, bare, "no complete run", bool(whole.cells)):
+    if said := _plots.nothing(TITLE, bare, why, bool(whole.cells)):
         yield Artifact("reliability.md", said, TITLE)
+
+
+def _tells(whole: Board, pair: _pairs.Pair) -> bool:
+    """Whether the logits of both are logits; those of an imported ranking tell an order alone."""
+    return False not in whole.distinct("probabilities", pair.cells)
 
 
 def bins(whole: Board, cell: Cell) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from bench._inside import check_packages
-from bench.cli import backbones, cluster, knowledge, look, power, records, run, tune
+from bench.cli import backbones, cluster, importing, knowledge, look, power, published, records, run, tune
 from bench.cli._common import err
 from bench.contracts import BenchError
 
@@ -22,9 +22,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "logs": cluster.logs,
     "du": cluster.du,
     "gc": cluster.gc,
+    "leaderboard": published.leaderboard,
+    "published": published.published,
     "show": records.show,
     "rescore": records.rescore,
     "reproduce": records.reproduce,
+    "import-predictions": importing.import_predictions,
     "export": records.export,
     "render": records.render,
     "index": records.index,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 
 from bench import _progress
 from bench._files import bench_home
-from bench.cli._common import err, out, tell_problems, visible
+from bench.cli._common import choice_of, err, out, tell_problems, visible
+from bench.cli.published import reproduce_published
 
 SHOWN = 20  # changes told one by one
 
@@ -82,16 +84,29 @@ def _number(value: float | None) -> str:
 
 
 def reproduce(
-    run_id: Annotated[str, typer.Argument(help="12 hexadecimal characters, or the first of them.")],
+    run_id: Annotated[
+        str, typer.Argument(help="12 hexadecimal characters, or the first of them; or a published number's name.")
+    ],
     root: Annotated[str | None, typer.Option(help="Where the data set lies here, if not where it lay then.")] = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="Of the logits, as a share of the largest; 1e-5 unless given.")
+        float | None,
+        typer.Option(
+            help="Of the logits, as a share of the largest, 1e-5 unless given; of a published number in points, 1."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="name=value for the data set of a published number; may be repeated.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the home in which it was done again.")] = False,
 ) -> None:
     """The same spec here and now, held against what is stored; exit code 1 if it does not hold. Example: python -m bench reproduce 0123"""
     from bench import records, store
 
+    if not re.fullmatch("[0-9a-f]+", run_id):
+        pairs = choice_of("folder", root, option or []).options
+        if not reproduce_published(run_id, root, pairs, tolerance):
+            raise typer.Exit(1)
+        return
     home = bench_home()
     full = records.find(home, run_id)  # before the next imports, which take their time
     from bench.reproducing import TOLERANCE

@@ -1,0 +1,53 @@
+"""The commands leaderboard and published, and `reproduce` of a published number."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench import _progress
+from bench._files import bench_home
+from bench.cli._common import out
+
+
+def leaderboard(
+    published: Annotated[
+        bool, typer.Option("--published", help="Beside what others reported for the same setting, marked as such.")
+    ] = False,
+) -> None:
+    """The leaderboard of all runs, printed. Example: python -m bench leaderboard --published"""
+    from bench import plugins, store
+
+    results = store.Results(bench_home(writes=False))
+    out.print(plugins.find("results", "published_numbers" if published else "leaderboard").text(results))
+
+
+def published(
+    words: Annotated[list[str] | None, typer.Argument(help="Only rows in which each of these words stands.")] = None,
+) -> None:
+    """Published numbers with their sources, by the names that reproduce takes. Example: python -m bench published ucf zero_shot"""
+    from bench.published import line, matching
+
+    for row in matching(" ".join(words or ())):
+        out.print(line(row))
+
+
+def reproduce_published(
+    name: str, root: str | None, options: tuple[tuple[str, str], ...], tolerance: float | None
+) -> bool:
+    """Run what matches a published number and print both; whether they agree within the tolerance, in points."""
+    from bench import reported
+    from bench.contracts import BenchError
+    from bench.published import find
+
+    allowed = reported.TOLERANCE if tolerance is None else tolerance
+    if not 0 <= allowed <= 100:
+        raise BenchError(f"the tolerance is {allowed}; of a published number it is 0 to 100 points")
+    row = find(name)
+    home = bench_home()
+    with _progress.bars() as display:
+        result = reported.measure(row, home, root, options, _progress.reporter(display))
+    for text in reported.told(result, allowed):
+        out.print(text)
+    return abs(result.apart) <= allowed
