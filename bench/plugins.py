@@ -117,12 +117,12 @@ def _there(part: str) -> Path | None:
     return path.resolve() if part and path.exists() else None
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> BenchError:
-    """The error for a name that nobody knows: with near misses and the way to the whole list."""
+def unknown(what: str, name: str, known: Iterable[str], how: str = "python -m bench list") -> BenchError:
+    """The error for a name that nobody knows: with near misses and `how`, the way to the whole list."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known[:20])}"
-    return BenchError(f"unknown {what} {name!r}; {hint} (all: python -m bench list)")
+    return BenchError(f"unknown {what} {name!r}; {hint} (all: {how})")
 
 
 def _model_files() -> dict[str, str]:

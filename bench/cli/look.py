@@ -12,12 +12,18 @@ from bench import knowledge, plugins
 from bench._files import bench_home
 from bench.cli import cluster
 from bench.cli._common import err, out, print_table
+from bench.contracts import BenchError
 
 
 def list_names(
-    kind: Annotated[str | None, typer.Option(help="adapters, methods, datasets, sweeps, results or banks.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="adapters, methods, datasets, sweeps, results, banks or recognizers.")
+    ] = None,
 ) -> None:
     """What there is, by name. Example: python -m bench list --kind adapters"""
+    if kind == "recognizers":  # by name alone: they are MMAction2's, many, and take seconds
+        _list_recognizers()
+        return
     for one in [kind] if kind else [*plugins.FOLDERS, "banks"]:
         table = Table("name", "what", title=one, title_justify="left", box=None, show_header=False)
         if one == "banks":
@@ -27,6 +33,42 @@ def list_names(
         if one == "adapters":
             rows += [(f"{stem}:...", how) for stem, how in plugins.open_adapters().items()]
         print_table(table, rows)
+
+
+def _list_recognizers() -> None:
+    """Every recogniser of MMAction2: its size, how it is tested, and what its README reports of that."""
+    from bench import recognizers
+
+    table = Table("name", "parameters", "GFLOPs a view", "frames", "clips x crops", "views", "pixels", box=None)
+    table.add_column("reported by MMAction2: top-1 / top-5")
+    rows, left_out = [], []
+    for name in recognizers.names():
+        found = recognizers.find(name)
+        parameters = found.parameters
+        if parameters is None:
+            try:
+                parameters = recognizers.num_parameters(name)
+            except BenchError as error:
+                left_out.append(str(error))
+        stride = f" (every {found.interval})" if found.interval and found.interval > 1 else ""
+        rows.append(
+            (
+                name,
+                "-" if parameters is None else f"{parameters / 1e6:.2f} M",
+                "-" if found.gflops is None else f"{found.gflops:g}",
+                "-" if found.frames is None else f"{found.frames}{stride}",
+                "-" if found.views is None else f"{found.clips} x {found.crops}",
+                "-" if found.views is None else str(found.views),
+                "-" if found.resolution is None else str(found.resolution),
+                "; ".join(
+                    f"{r.dataset} {r.top1:g} / {'-' if r.top5 is None else f'{r.top5:g}'}" for r in found.reported
+                )
+                or "-",
+            )
+        )
+    print_table(table, rows)
+    for reason in left_out:
+        err.print(reason)
 
 
 def _summary(kind: str, name: str) -> str:

@@ -7,8 +7,9 @@ here, before the first import, and nothing of its code is changed:
   takes its place; the name is there, building it is an error.
 - `mmaction.models.multimodal` (VindLU) imports names that transformers 5 no longer has. MMAction2's own switch for a
   machine without transformers is turned, so that its placeholders are registered.
-- A checkpoint of MMEngine holds a `HistoryBuffer`, which `torch.load` refuses since torch 2.6. It is put on torch's
-  list of safe globals, with what it is pickled with: numpy's constructors, and `getattr` cut down to its own methods.
+- A checkpoint of MMEngine holds a `HistoryBuffer`, which `torch.load` refuses since torch 2.6. It is on the list of
+  classes that `checkpoint_classes` allows while one is read, with what it is pickled with: numpy's constructors, and
+  `getattr` cut down to its own methods.
 
 What needs compiled operators (`mmcv.ops`: TIN, RoI heads) is not there, because the pure Python `mmcv-lite` is used.
 """
@@ -18,11 +19,17 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.contracts import BenchError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # The versions this module was made for; another one may need other stand-ins, or none.
 MADE_FOR = {"mmaction2": "1.2.0", "mmcv-lite": "2.1.0", "mmengine": "0.10.7"}
@@ -43,8 +50,96 @@ def import_mmaction() -> ModuleType:
         importlib.import_module("mmaction.utils.dependency").WITH_MULTIMODAL = False  # type: ignore[attr-defined]
         _stand_in_for_drn()
         importlib.import_module("mmaction.models")
-    _allow_checkpoints()
+        importlib.import_module("mmaction.utils").register_all_modules(init_default_scope=True)
     return mmaction
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """A config of MMAction2's wheel, with what it is based on. The file is a program: never one from outside.
+
+    Raises:
+        BenchError: MMEngine is not installed, or in a version that this module was not made for.
+    """
+    _check_versions()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mmengine.config import Config
+
+        return Config.fromfile(path)  # type: ignore[no-any-return]
+
+
+def build(path: Path, num_classes: int | None = None, values: bool = True) -> nn.Module:
+    """The recogniser of a config, in training mode, with the values that its constructors draw; no weights are looked for.
+
+    Args:
+        path: of the config.
+        num_classes: in place of the config's own, also in auxiliary heads.
+        values: False for a model of shapes alone, on torch's meta device, which takes no memory.
+
+    Raises:
+        BenchError: it needs a package that is not here (mmpretrain, mmcls), or compiled operators.
+    """
+    import_mmaction()
+    import torch
+    from mmaction.registry import MODELS
+
+    model = _without_weights(read_config(path)["model"], num_classes)
+    with ExitStack() as stack:
+        if not values:
+            stack.enter_context(torch.device("meta"))
+            stack.enter_context(_numbers_for_constructors())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # of arguments that torchvision has renamed since
+        try:
+            return MODELS.build(model)  # type: ignore[no-any-return]
+        except (ImportError, KeyError) as error:
+            raise BenchError(
+                f"{path.stem} cannot be built here: {str(error).strip(chr(34)).splitlines()[0]} "
+                "(recognisers that need mmpretrain, mmcls or mmcv's compiled operators are left out)"
+            ) from error
+
+
+def _without_weights(value: Any, num_classes: int | None) -> Any:
+    """A model's config with nothing in it that asks for weights from somewhere, and another number of classes."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_weights(v, num_classes) for v in value)
+    if not isinstance(value, Mapping):
+        return value
+    kept = {k: _without_weights(v, num_classes) for k, v in value.items() if not _asks_for_weights(k, v)}
+    if num_classes is not None and "num_classes" in kept:
+        kept["num_classes"] = num_classes
+    if "pretrained" in value:
+        # timm and torchvision take a switch, MMAction2's own backbones a place or None.
+        foreign = str(value.get("type", "")).startswith(("timm.", "torchvision."))
+        kept["pretrained"] = False if foreign else None
+    if value.get("type") == "UniFormerV2":
+        kept["clip_pretrained"] = False  # its default is True
+    return kept
+
+
+def _asks_for_weights(key: str, value: Any) -> bool:
+    return key == "init_cfg" and isinstance(value, Mapping) and value.get("type") == "Pretrained"
+
+
+def _numbers_for_constructors() -> AbstractContextManager[Any]:
+    """On torch's meta device, gives constructors the numbers that they read off tensors, which have none there.
+
+    Transformers read their rates of dropped paths off `torch.linspace`: it stays on the CPU. MMEngine notes the means of parameters
+    to tell later which were drawn again: they are 0.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class OnCpu(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = dict(kwargs or {})
+            if func is torch.linspace:
+                kwargs["device"] = "cpu"
+            if func is torch.Tensor.cpu and args[0].is_meta:
+                return torch.zeros(args[0].shape, device="cpu")
+            return func(*args, **kwargs)
+
+    return OnCpu()  # type: ignore[no-any-return]
 
 
 def _check_versions() -> None:
@@ -77,7 +172,13 @@ def _stand_in_for_drn() -> None:
     sys.modules.setdefault(module.__name__, module)
 
 
-def _allow_checkpoints() -> None:
+def checkpoint_classes() -> AbstractContextManager[Any]:
+    """Inside this block `torch.load(weights_only=True)` also takes what MMEngine's checkpoints hold beside tensors, and no more.
+
+    That is everything allowed: `HistoryBuffer`, `ndarray`, `dtype` and the dtypes of numbers and truth values, numpy's constructor of
+    arrays, and of `getattr` four methods of `HistoryBuffer`.
+    """
+    _check_versions()
     import numpy as np
     import torch
     from mmengine.logging.history_buffer import HistoryBuffer
@@ -90,7 +191,7 @@ def _allow_checkpoints() -> None:
 
     reconstruct: Any = np.ndarray(0).__reduce__()[0]
     dtypes = {type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "u1", "?")}
-    torch.serialization.add_safe_globals(
+    return torch.serialization.safe_globals(
         [
             HistoryBuffer,
             np.ndarray,

@@ -1,0 +1,182 @@
+"""The recognisers of MMAction2 by the names of their configs, which travel in its wheel with an index of what its READMEs print.
+
+A view is one forward pass whose scores are averaged with those of others: a clip times a crop.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench import plugins
+from bench.compat import mmaction2
+from bench.contracts import BenchError
+
+CROPS = {"CenterCrop": 1, "ThreeCrop": 3, "TenCrop": 10}
+
+
+@dataclass(frozen=True)
+class Reported:
+    """An accuracy in percent that MMAction2's README prints; `top5` is None where it prints none."""
+
+    dataset: str
+    top1: float
+    top5: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognizer:
+    """What a config and the wheel's index say of a recogniser.
+
+    `frames` a view, `interval` frames from one to the next in the video (None: spread over the whole of it), `clips` and `crops` of the
+    test pipeline; all None where the config holds no test pipeline. `resolution` in pixels, `flow` where it looks at optical flow.
+    `parameters` and `gflops` (10^9, of one view) are those that the README prints, rounded by it, or None.
+    """
+
+    name: str
+    family: str
+    num_classes: int | None
+    frames: int | None
+    interval: int | None
+    clips: int | None
+    crops: int | None
+    resolution: int | None
+    flow: bool
+    parameters: int | None
+    gflops: float | None
+    reported: tuple[Reported, ...]
+
+    @property
+    def views(self) -> int | None:
+        """Clips times crops: how many forward passes the README's accuracy averages over."""
+        return None if self.clips is None or self.crops is None else self.clips * self.crops
+
+
+def names() -> tuple[str, ...]:
+    """All recogniser configs in the wheel. Raises BenchError where MMAction2 is not installed."""
+    return tuple(_paths())
+
+
+def path_of(name: str) -> Path:
+    """A config's file. Raises BenchError on a name that the wheel does not hold, with the nearest ones."""
+    if name not in _paths():
+        raise plugins.unknown("recogniser of MMAction2", name, _paths(), "python -m bench list --kind recognizers")
+    return _paths()[name]
+
+
+@cache
+def find(name: str) -> Recognizer:
+    """What is known of a recogniser; its model is not built. Raises BenchError as `path_of`."""
+    config = mmaction2.read_config(path_of(name))
+    entries = _index().get(name, [])
+    model = config["model"]
+    return Recognizer(
+        name=name,
+        family=path_of(name).relative_to(_folder()).parts[0],
+        num_classes=(model.get("cls_head") or {}).get("num_classes"),
+        flow="flow" in name.split("_")[-1].split("-"),
+        parameters=_printed(entries, ("Parameters", "params"), "M", 1_000_000, int),
+        gflops=_printed(entries, ("FLOPs",), "G", 1, float),
+        reported=tuple(reported for entry in entries for reported in _accuracies(entry)),
+        **_test_time(config),
+    )
+
+
+def num_parameters(name: str) -> int:
+    """How many parameters a recogniser has, counted on a model without values. Raises BenchError where it cannot be built here."""
+    return sum(p.numel() for p in mmaction2.build(path_of(name), values=False).parameters())
+
+
+def _folder() -> Path:
+    """The folder of MMAction2's wheel that holds the recognisers' configs and their index; nothing of it is imported."""
+    spec = importlib.util.find_spec("mmaction")
+    if spec is None or spec.origin is None:
+        raise BenchError("MMAction2 is not installed; run make setup")
+    return Path(spec.origin).parent / ".mim" / "configs" / "recognition"
+
+
+@cache
+def _paths() -> Mapping[str, Path]:
+    return {path.stem: path for path in sorted(_folder().rglob("*.py"))}
+
+
+@cache
+def _index() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """The index's entries by config; some configs have several, some entries name a config that the wheel lacks."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for file in sorted(_folder().glob("*/metafile.yml")):
+        for entry in yaml.safe_load(file.read_text(encoding="utf-8"))["Models"]:
+            stem = re.sub(r"(\.py)+$", "", Path(entry["Config"]).name)
+            name = stem if stem in _paths() else entry["Name"]
+            found.setdefault(name, []).append(entry)
+    return found
+
+
+def _printed(
+    entries: Sequence[Mapping[str, Any]], keys: Sequence[str], unit: str, scale: int, kind: type[Any]
+) -> Any | None:
+    """A number of the index such as 23.87M, in units of one; the first entry's that has it in the unit."""
+    for entry in entries:
+        for key in keys:
+            number = re.fullmatch(rf"([\d.]+)\s*{unit}", str(entry["Metadata"].get(key, "")))
+            if number:
+                return kind(float(number[1]) * scale)
+    return None
+
+
+def _accuracies(entry: Mapping[str, Any]) -> Iterator[Reported]:
+    for result in entry.get("Results") or ():
+        top1, top5 = (result["Metrics"].get(f"Top {k} Accuracy") for k in (1, 5))
+        if top1 is not None:
+            yield Reported(str(result["Dataset"]), float(top1), None if top5 is None else float(top5))
+
+
+def _test_time(config: Mapping[str, Any]) -> dict[str, int | None]:
+    """Frames, interval, clips, crops and resolution of the test pipeline."""
+    steps = _pipeline(config, "test")
+    if not steps:
+        return dict.fromkeys(("frames", "interval", "clips", "crops", "resolution"))
+    sampling = _sampling(steps)
+    together = sampling.get("clip_len", 1)
+    shown = together * sampling.get("num_clips", 1) * (2 if sampling.get("twice_sample") else 1)
+    if sampling["type"] == "DenseSampleFrames":
+        shown *= sampling.get("num_sample_positions", 10)
+    if _mixes_frames(config["model"]):
+        trained = _sampling(_pipeline(config, "train"))
+        together = trained.get("clip_len", 1) * trained.get("num_clips", 1)
+    crop = next((step for step in reversed(steps) if step["type"] in CROPS), None)
+    return {
+        "frames": together,
+        "interval": sampling.get("frame_interval", 1)
+        if sampling.get("clip_len", 1) > 1 and "Uniform" not in sampling["type"]
+        else None,
+        "clips": shown // together,
+        "crops": CROPS[crop["type"]] if crop else 1,
+        "resolution": crop["crop_size"] if crop else None,
+    }
+
+
+def _mixes_frames(model: Mapping[str, Any]) -> bool:
+    """Whether a recogniser of single frames looks at several of them together (TSM, TIN, TRN, TANet), which TSN does not."""
+    kind = model["backbone"]["type"]
+    mixes = (
+        any(word in kind for word in ("TSM", "TIN", "TANet")) or (model.get("cls_head") or {}).get("type") == "TRNHead"
+    )
+    return model["type"] == "Recognizer2D" and mixes
+
+
+def _pipeline(config: Mapping[str, Any], stage: str) -> list[Any]:
+    """The steps of a stage's data set, from its loader where that has its own."""
+    dataset = (config.get(f"{stage}_dataloader") or {}).get("dataset") or {}
+    return list(dataset.get("pipeline") or config.get(f"{stage}_pipeline") or ())
+
+
+def _sampling(steps: Sequence[Any]) -> Any:
+    return next(step for step in steps if "Sample" in step["type"])
