@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import _staging, jobs
+from bench import jobs
+from bench._files import FORGOTTEN_S, is_abandoned
 from bench._folders import COMPLETE
 from bench.contracts import BenchError
 from bench.leases import Leases
 
-OLD_S = 24 * 3600  # leftovers of other machines that are older have no owner any more
 WHAT = {
     "features": "stored features; computed again where they are missing",
     "runs": "runs: records, predictions, scores",
@@ -84,16 +84,13 @@ def remove(found: Waste) -> None:
 
 
 def _leftovers(home: Path) -> Iterator[tuple[Path, str]]:
-    for staged in sorted((home / "runs").glob("*/.*.part")):
-        if _staging.is_abandoned(staged):
-            yield staged, "a run whose process was killed while it was written"
-    for left in sorted(home.glob("**/.*.tmp")):
-        if _age(left) > OLD_S:
-            yield left, "a file whose process was killed while it was written"
+    for left in sorted(home.glob("**/.*")):
+        if left.suffix in (".part", ".tmp") and (is_abandoned(left) or _age(left) > FORGOTTEN_S):
+            yield left, f"a {'file' if left.is_file() else 'folder'} whose process was killed while it was written"
     leases = Leases(home / "leases")
     for path in sorted((home / "leases").glob("[!.]*")):
         holder = leases.holder(path.name)
-        if (holder is not None and holder.is_gone) or _age(path) > OLD_S:
+        if (holder is not None and holder.is_gone) or _age(path) > FORGOTTEN_S:
             yield path, "the claim of a worker that is gone"
 
 

@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bench._files import temporary_beside, write_atomic
+from bench._files import clear, sync, temporary_beside, write_atomic
 from bench.contracts import Adapter, BenchError, Features, digest
 from bench.decoding import Job, prepared
 from bench.failures import InfrastructureError
@@ -178,6 +178,7 @@ class FeatureStore:
             BenchError: the disk has no room for it, a worker died, or the forward pass cannot run here.
         """
         encoder = encoder or Encoder(adapter)
+        clear(self.folder, ".*.tmp")
         todo = self.missing(manifest, positions)
         keys = row_keys(manifest)
         encoded = failed = 0
@@ -215,6 +216,7 @@ class FeatureStore:
             with temporary.open("rb") as f:
                 os.fsync(f.fileno())
             temporary.replace(path)
+            sync(self.folder)
         finally:
             temporary.unlink(missing_ok=True)
 
