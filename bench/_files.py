@@ -7,13 +7,11 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from bench._processes import machine, started
-from bench.contracts import BenchError
 
 FORGOTTEN_S = 24 * 3600  # what a process of another machine began and left for so long has no writer any more
 
@@ -81,23 +79,3 @@ def sync(folder: Path) -> None:
 
 def _machine() -> str:
     return hashlib.sha256(machine().encode()).hexdigest()[:8]
-
-
-def bench_home(writes: bool = True) -> Path:
-    """Where everything is written: $BENCH_HOME, else ./out; made if need be. `writes=False`: only looked at, nothing is made.
-
-    Raises:
-        BenchError: it is to be written to and cannot be.
-    """
-    home = Path(os.environ.get("BENCH_HOME") or "out").expanduser().resolve()
-    if not writes:
-        return home
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            pass
-    except OSError as error:
-        raise BenchError(
-            f"BENCH_HOME is {home}, which cannot be written to ({error.strerror}); set BENCH_HOME to a folder that can"
-        ) from error
-    return home
