@@ -16,10 +16,9 @@ from typing import Any
 import yaml
 
 from bench import plugins
+from bench.clips import CROPS
 from bench.compat import mmaction2
 from bench.contracts import BenchError
-
-CROPS = {"CenterCrop": 1, "ThreeCrop": 3, "TenCrop": 10}
 
 
 @dataclass(frozen=True)
