@@ -97,13 +97,18 @@ class Sampling:
         if found is None or found[1] not in kinds:
             raise BenchError(f"unknown sampling {text!r}; it is one of {', '.join((SEGMENT_CENTRE, *kinds))}")
         rule, single = kinds[found[1]]
-        size = {"clip_len": 1, "num_clips": num_frames} if single else {"clip_len": num_frames}
-        return cls(rule=rule, **size, frame_interval=int(found[2] or 1), target_fps=int(found[3]) if found[3] else None)
+        return cls(
+            rule=rule,
+            clip_len=1 if single else num_frames,
+            num_clips=num_frames if single else 1,
+            frame_interval=int(found[2] or 1),
+            target_fps=int(found[3]) if found[3] else None,
+        )
 
     def __call__(self, count: int, fps: float | None = None) -> np.ndarray:
         """int64 `(V, T)`: the frames of every view in time of a video of `count` frames; a clip longer than the video begins it again."""
-        taken = np.mod(_RULES[self.rule](self, count, fps), count).astype(np.int32)
-        return taken.reshape(-1, self.num_frames).astype(np.int64)
+        taken = np.mod(_RULES[self.rule](self, count, fps), count).astype(np.int64)
+        return np.asarray(taken.reshape(-1, self.num_frames))
 
 
 def _sample_frames(s: Sampling, count: int, fps: float | None) -> np.ndarray:
@@ -114,7 +119,7 @@ def _sample_frames(s: Sampling, count: int, fps: float | None) -> np.ndarray:
         return np.concatenate([centres, starts]) if s.twice_sample else centres
     if s.target_fps is not None:
         reach = max(1, s.clip_len * s.frame_interval * (fps / s.target_fps if fps else 1.0))
-        offsets = np.linspace(0, reach - 1, s.clip_len).astype(np.int32)
+        offsets = np.linspace(0, reach - 1, s.clip_len).astype(np.int64)
     else:
         reach = (s.clip_len - 1) * s.frame_interval + 1
         offsets = np.arange(s.clip_len) * s.frame_interval
@@ -131,14 +136,14 @@ def _dense_sample_frames(s: Sampling, count: int, fps: float | None) -> np.ndarr
     last = max(1, 1 + count - s.sample_range) - 1
     first = np.linspace(0, last, num=s.positions, dtype=int) if s.positions > 1 else np.array([last // 2])
     clips = (first[:, None] + np.arange(s.num_clips) * (s.sample_range // s.num_clips)) % count
-    return clips.reshape(-1, 1) + np.arange(s.clip_len) * s.frame_interval
+    return np.asarray(clips.reshape(-1, 1) + np.arange(s.clip_len) * s.frame_interval)
 
 
 def _uniform_sample(s: Sampling, count: int, fps: float | None) -> np.ndarray:
     segment = float(count - 1) / s.clip_len
     starts = np.array([int(np.round(segment * i)) for i in range(s.clip_len)])
     shift = np.array([int(segment / (s.num_clips + 1) * (k + 1)) for k in range(s.num_clips)])
-    return shift[:, None] + starts
+    return np.asarray(shift[:, None] + starts)
 
 
 _RULES = {
@@ -217,6 +222,7 @@ class Pipeline:
         cut = [one.reshape(clips, length, *one.shape[1:]) for one in crops(small, self.crop, self.size)]
         return np.concatenate(cut)
 
-    def view(self, frames: np.ndarray) -> np.ndarray:
-        """One view: uint8 `(T, H, W, 3)` -> uint8 `(T, size, size, 3)`, the middle."""
-        return crops(resized(frames, self.side), "CenterCrop", self.size)[0]
+
+def middle(frames: np.ndarray, side: int, size: int) -> np.ndarray:
+    """The crop of a single view: uint8 `(T, H, W, 3)` -> uint8 `(T, size, size, 3)` from the middle of frames with that shorter side."""
+    return crops(resized(frames, side), "CenterCrop", size)[0]
