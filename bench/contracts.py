@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 TEXT = "text"  # the adapter can embed sentences
 PROMPTS = "prompts"  # gradients can flow through its text tower into given embeddings
+RECOGNIZER = "recognizer"  # the adapter gives a copy of its recogniser that can be trained, and says how it was trained
 
 
 class BenchError(ValueError):
@@ -135,6 +137,44 @@ class Features:
 
     def to(self, device: torch.device | str) -> Features:
         return Features(self.frames.to(device), {k: v.to(device) for k, v in self.extra.items()})
+
+    def labelled(self, labels: Tensor, numeric: Mapping[str, Tensor]) -> LabelledFeatures:
+        """A view of them."""
+        return LabelledFeatures(self, labels, numeric)
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video in its file, which decodes whole: the part of it that is meant, and what that part holds.
+
+    `num_frames` is how many frames the part has, `fps` the file's frames a second (0 where it does not tell). `start_s` and `end_s`
+    are seconds or NaN for the file's own ends; `box` is (x0, y0, x1, y1) in [0, 1], or None for the whole picture.
+    """
+
+    path: Path
+    num_frames: int
+    fps: float
+    start_s: float = math.nan
+    end_s: float = math.nan
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Videos:
+    """N videos, for a method that reads frames instead of features."""
+
+    rows: tuple[Video, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: Sequence[int] | Tensor | np.ndarray) -> Videos:
+        """The given rows, in the given order."""
+        return Videos(tuple(self.rows[int(i)] for i in rows))
+
+    def labelled(self, labels: Tensor, numeric: Mapping[str, Tensor]) -> LabelledVideos:
+        """A view of them."""
+        return LabelledVideos(self, labels, numeric)
 
 
 @dataclass(frozen=True)
@@ -263,6 +303,26 @@ class PromptableAdapter(Adapter, PromptableText, Protocol):
     """An adapter that also lets prompts be learnt."""
 
 
+class RecognizerAdapter(Adapter, Protocol):
+    """An adapter with the capability `recognizer`: a supervised recogniser of MMAction2, frozen as a backbone, or a copy to train."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The recogniser's config: its pipelines, its schedule, its optimiser (see `bench.compat.mmaction2.read_config`)."""
+        ...
+
+    def recognizer(self, num_classes: int | None = None, num_frames: int | None = None) -> torch.nn.Module:
+        """A fresh copy with the checkpoint's values on the CPU, in train mode.
+
+        With `num_classes` its last layer is drawn from torch's global generator, to tell apart other classes than its own; where
+        there is no checkpoint all of it is. `num_frames` a view in place of its own number.
+
+        Raises:
+            BenchError: it cannot be built for so many frames.
+        """
+        ...
+
+
 # --- classes and knowledge -------------------------------------------------------------------------------------
 
 
@@ -304,8 +364,22 @@ class LabelledFeatures:
         return len(self.features)
 
 
+@dataclass(frozen=True)
+class LabelledVideos:
+    """A training or validation view of a method that reads frames: videos, and the rest as in `LabelledFeatures`."""
+
+    videos: Videos
+    labels: Tensor
+    numeric: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+
 class Predictor(Protocol):
     """A fitted method. Each video is judged by itself; the classes may be ones that `fit` never saw (or NotApplicable).
+
+    That of a method that reads frames takes Videos where others take Features.
 
     Where TRAINABLE is not "none" it also has `num_trainable`: how many numbers were learnt, for the table of costs. It may have
     `interpret(features, classes)`, which gives a `bench.interpretation.Interpretation` of some videos; that is kept beside the run.
@@ -317,11 +391,15 @@ class Predictor(Protocol):
 
 
 class Method(Protocol):
-    """The names that a file in `baselines/` defines. A method never receives the test view."""
+    """The names that a file in `baselines/` defines. A method never receives the test view.
+
+    With FRAMES in NEEDS its views are LabelledVideos and no features are computed for it. It may define `columns(config, adapter)`:
+    what of `num_frames`, `num_views` and the other facts of a run's row is not the backbone's own.
+    """
 
     Config: type  # a frozen dataclass; every field reaches the run id
-    NEEDS: frozenset[str]  # capabilities of the adapter, and KNOWLEDGE, TRAIN
-    TRAINABLE: str  # what is learnt, for the tables: "none", "prompt", "head"
+    NEEDS: frozenset[str]  # capabilities of the adapter, and KNOWLEDGE, TRAIN, FRAMES
+    TRAINABLE: str  # what is learnt, for the tables: "none", "prompt", "head", "all"
     VERSION: int
 
     def fit(
@@ -347,6 +425,7 @@ class Method(Protocol):
 
 KNOWLEDGE = "knowledge"  # in NEEDS: the method may read the statements, so the bank is part of the run id
 TRAIN = "train"  # in NEEDS: the method learns from the training view
+FRAMES = "frames"  # in NEEDS: the method reads frames instead of features, for it trains or runs the visual side itself
 
 
 # --- data sets -------------------------------------------------------------------------------------------------
