@@ -385,7 +385,7 @@ class Predictor(Protocol):
     `interpret(features, classes)`, which gives a `bench.interpretation.Interpretation` of some videos; that is kept beside the run.
     """
 
-    def __call__(self, features: Features, classes: Classes) -> Tensor:
+    def __call__(self, features: Features | Videos, classes: Classes) -> Tensor:
         """Logits float32 `(N, C)`, columns in the order of `classes`."""
         ...
 
