@@ -28,6 +28,7 @@ def test_steps(recipe: Mapping[str, Any], frames: int | None, resolution: int | 
     return data.adapted(data.steps(recipe, stage), frames, scale(recipe, resolution), videos.read)
 
 
+@torch.no_grad()
 def predict(model: torch.nn.Module, found: Videos, steps: Sequence[Any], device: torch.device) -> Tensor:
     """Logits float32 `(N, C)` of the recogniser's own classes on the CPU: the logarithm of the probabilities' mean over views, or
     the scores' mean where the config says so.

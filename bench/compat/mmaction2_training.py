@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -221,7 +222,9 @@ def train(
         experiment_name=name,
         **validation,
     )
-    runner.train()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"mm(engine|action|cv)\b")  # what newer libraries say to old code
+        runner.train()
     if done.best is not None:
         model.load_state_dict(done.best)
     return done
