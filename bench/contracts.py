@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TEXT = "text"  # the adapter can embed sentences
 PROMPTS = "prompts"  # gradients can flow through its text tower into given embeddings
 RECOGNIZER = "recognizer"  # the adapter gives a copy of its recogniser that can be trained, and says how it was trained
+SEGMENT_CENTRE = "segment_centre"  # the frames in the middle of equal parts of a video (see bench.clips)
 
 
 class BenchError(ValueError):
@@ -54,11 +55,12 @@ class BackboneFacts:
 
     Every field that can change a feature is in `fingerprint`, and what else can change a run is in `identity`. `name` is the
     name a user gives, or for a model from a folder the folder's own; never a path. `num_frames` is what the backbone is shown
-    unless a run says otherwise; with `fixed_num_frames` it takes no other number. `precisions` are the number formats that a
-    forward pass may run in. `logit_scale` is the multiplier itself (about 100 for CLIP), not its logarithm. `padding` says in
-    words how texts are padded and pooled, `tokenizer` tells one from another, by a digest of its files where it has some;
-    without the capability `text` the text fields keep their defaults. `extra_floats` is how many numbers a video
-    `Features.extra` holds. `gflops` counts 10^9 floating-point operations (a multiply-add is two) of the visual side a frame.
+    unless a run says otherwise, and `sampling` says which frames (see `bench.clips.indices`); with `fixed_num_frames` it takes no
+    other number. `precisions` are the number formats that a forward pass may run in. `logit_scale` is the multiplier itself (about
+    100 for CLIP), not its logarithm. `padding` says in words how texts are padded and pooled, `tokenizer` tells one from another, by
+    a digest of its files where it has some; without the capability `text` the text fields keep their defaults. `extra_floats` is
+    how many numbers a video `Features.extra` holds. `gflops` counts 10^9 floating-point operations (a multiply-add is two) of the
+    visual side a frame.
     """
 
     name: str
@@ -82,6 +84,7 @@ class BackboneFacts:
     causal_text: bool = False
     tokenizer: str = ""
     fixed_num_frames: bool = False
+    sampling: str = SEGMENT_CENTRE
     extra_floats: int = 0
     precisions: tuple[str, ...] = ("float32",)
     gflops: float | None = None
@@ -113,8 +116,8 @@ class BackboneFacts:
 class Features:
     """Frozen video features.
 
-    `frames` is float32 `(N, T, D)`, not normalised; `extra` holds, row by row, whatever else the adapter's own
-    `similarity` needs (X-CLIP: the time-averaged patch map).
+    `frames` is float32 `(N, T, D)`, not normalised, with T = 1 of an encoder that looks at a whole clip; `extra` holds, row by row,
+    whatever else the adapter's own `similarity` needs (X-CLIP: the time-averaged patch map).
     """
 
     frames: Tensor

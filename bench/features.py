@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bench._files import temporary_beside, write_atomic
-from bench.contracts import Adapter, BenchError, Features, digest
+from bench.contracts import SEGMENT_CENTRE, Adapter, BenchError, Features, digest
 from bench.decoding import Job, prepared
 from bench.failures import InfrastructureError
 from bench.forward import Encoder, joined
@@ -166,6 +166,7 @@ class FeatureStore:
         workers: int = 0,
         progress: Callable[[int], None] = lambda rows: None,
         encoder: Encoder | None = None,
+        sampling: str = SEGMENT_CENTRE,
     ) -> Extraction:
         """Decode, transform and encode what is missing, shard by shard; a kill loses at most the shard under way.
 
@@ -173,6 +174,7 @@ class FeatureStore:
             workers: processes that decode and transform while this one encodes; 0 does all of it in this one.
             progress: called with the number of rows finished since the last call.
             encoder: how the forward pass runs; float32 as it is unless given.
+            sampling: which frames are decoded, as in the name of the folder.
 
         Raises:
             BenchError: the disk has no room for it, a worker died, or the forward pass cannot run here.
@@ -181,7 +183,7 @@ class FeatureStore:
         todo = self.missing(manifest, positions)
         keys = row_keys(manifest)
         encoded = failed = 0
-        jobs = [Job(manifest.rows.iloc[p], keys[p], num_frames) for p in todo]
+        jobs = [Job(manifest.rows.iloc[p], keys[p], num_frames, sampling) for p in todo]
         with closing(prepared(jobs, adapter.transform, workers)) as videos:
             for start in range(0, len(jobs), SHARD_ROWS):
                 # Each time: a stored shard tells what the backbone's facts may not, and the disk is not ours alone.

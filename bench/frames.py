@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from bench.contracts import BenchError
+from bench.clips import indices
+from bench.contracts import SEGMENT_CENTRE, BenchError
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -31,24 +32,17 @@ class UndecodableVideo(BenchError):
     """A video that gives no frame; recorded with its reason and counted, never replaced by another."""
 
 
-def segment_centres(count: int, num_frames: int) -> np.ndarray:
-    """int64 `(T,)`: the centre frame of each of T equal segments of `count` frames; short videos repeat frames.
-
-    Source: TSN's test-time sampling (Wang et al., 2016). Unlike a fixed stride it reaches the last segment.
-    """
-    if count < 1 or num_frames < 1:
-        raise ValueError(f"count {count} and num_frames {num_frames} must be positive")
-    return ((2 * np.arange(num_frames) + 1) * count // (2 * num_frames)).astype(np.int64)
-
-
 def read(
     path: Path | str,
     num_frames: int,
     start_s: float = math.nan,
     end_s: float = math.nan,
     box: tuple[float, float, float, float] | None = None,
+    sampling: str = SEGMENT_CENTRE,
 ) -> np.ndarray:
-    """Decode the segment centres of a video, or of its part in [start_s, end_s), upright, cut to `box` (x0, y0, x1, y1 in [0, 1]).
+    """Decode the frames that `sampling` chooses (see `bench.clips.indices`) from a video, or from its part in [start_s, end_s).
+
+    They are upright and cut to `box` (x0, y0, x1, y1 in [0, 1]).
 
     Returns:
         uint8 `(T, H, W, 3)` RGB, a fresh array.
@@ -61,12 +55,13 @@ def read(
     with _told(path):
         whole = math.isnan(start_s) and math.isnan(end_s)
         # One pass where the header tells the truth; a second one with the right count where it does not.
-        guess = _header_count(path) if whole else 0
+        told, fps = _header(path)
+        guess = told if whole else 0
         count = guess or _count(path, start_s, end_s)
-        chosen, seen = _take(path, segment_centres(count, num_frames), start_s, end_s) if count else ([], 0)
+        chosen, seen = _take(path, indices(sampling, count, num_frames, fps), start_s, end_s) if count else ([], 0)
         _check_whole(path, guess, seen)
         if seen != count and seen > 0:
-            chosen, _ = _take(path, segment_centres(seen, num_frames), start_s, end_s)
+            chosen, _ = _take(path, indices(sampling, seen, num_frames, fps), start_s, end_s)
         return _stacked(path, chosen, start_s, end_s, box)
 
 
@@ -79,9 +74,7 @@ def examine(path: Path | str, start_s: float = math.nan, end_s: float = math.nan
     path = Path(path)
     with _told(path):
         whole = math.isnan(start_s) and math.isnan(end_s)
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0] if container.streams.video else None
-            guess, fps = (stream.frames, float(stream.average_rate or 0)) if stream else (0, 0.0)
+        guess, fps = _header(path)
         last, count, shape = None, 0, None
         for frame in _frames(path, start_s, end_s):
             shape = shape or (frame.height, frame.width)
@@ -98,7 +91,7 @@ def examine(path: Path | str, start_s: float = math.nan, end_s: float = math.nan
 
 def read_at(
     path: Path | str,
-    indices: Sequence[int] | np.ndarray,
+    numbers: Sequence[int] | np.ndarray,
     start_s: float = math.nan,
     end_s: float = math.nan,
     box: tuple[float, float, float, float] | None = None,
@@ -112,7 +105,7 @@ def read_at(
         UndecodableVideo: as `read`, or there is no frame of such a number.
         OSError: as `read`.
     """
-    path, wanted = Path(path), [int(i) for i in indices]
+    path, wanted = Path(path), [int(i) for i in numbers]
     with _told(path):
         found: dict[int, VideoFrame] = {}
         needed, most = set(wanted), max(wanted)
@@ -180,9 +173,11 @@ def _stacked(
     return video
 
 
-def _header_count(path: Path) -> int:
+def _header(path: Path) -> tuple[int, float]:
+    """What the container says of frames and of frames a second; 0 where it does not."""
     with av.open(str(path)) as container:
-        return container.streams.video[0].frames if container.streams.video else 0
+        stream = container.streams.video[0] if container.streams.video else None
+        return (stream.frames, float(stream.average_rate or 0)) if stream else (0, 0.0)
 
 
 def _frames(path: Path, start_s: float, end_s: float) -> Iterator[VideoFrame]:
@@ -212,16 +207,14 @@ def _count(path: Path, start_s: float, end_s: float) -> int:
 
 
 def _take(path: Path, wanted: np.ndarray, start_s: float, end_s: float) -> tuple[list[np.ndarray], int]:
-    """The wanted frames (sorted indices, repeats allowed) and how many frames there were in all."""
-    repeats: dict[int, int] = {}
-    for index in wanted.tolist():
-        repeats[index] = repeats.get(index, 0) + 1
-    chosen: list[np.ndarray] = []
+    """The wanted frames (indices in any order, repeats allowed), those that there are, and how many frames there were in all."""
+    needed = set(wanted.tolist())
+    found: dict[int, np.ndarray] = {}
     seen = 0
     for seen, frame in enumerate(_frames(path, start_s, end_s), start=1):  # noqa: B007 - the last value is the count
-        if seen - 1 in repeats:
-            chosen.extend([_upright(frame)] * repeats[seen - 1])
-    return chosen, seen
+        if seen - 1 in needed:
+            found[seen - 1] = _upright(frame)
+    return [found[i] for i in wanted.tolist() if i in found], seen
 
 
 def _upright(frame: VideoFrame) -> np.ndarray:

@@ -300,7 +300,9 @@ def extract_rows(
     count = decode_workers(encoder.device.type, cores()) if workers is None else workers
     manifest, features = load_manifest(home, resolved.manifest), feature_store(resolved, home)
     with _one_thread():
-        return features.fill(manifest, positions, adapter, resolved.num_frames, count, progress, encoder)
+        return features.fill(
+            manifest, positions, adapter, resolved.num_frames, count, progress, encoder, resolved.sampling
+        )
 
 
 def _encoder(adapter: Adapter, precision: str, compile: bool, num_frames: int) -> Encoder:
