@@ -1,12 +1,8 @@
-"""What another system answered, from its file: csv, jsonl or json to answers, and answers to logits and a report of what is wrong.
-
-Shape legend: N test videos, C classes.
-"""
+"""What another system answered, from its file: csv, jsonl or json to answers, each checked by itself."""
 
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 import math
@@ -17,16 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from bench.contracts import BenchError
 from bench.manifest import UNPRINTABLE
 
-VERSION = 1  # of the way from a file to logits; part of an imported run's id
-KINDS = ("ranking", "logits", "probabilities")  # what the scores of a file are
-TOP = 5
-SUM_TOLERANCE = 1e-3  # of probabilities, which are often written with three or four digits
-LEAST = 1e-30  # a probability of 0 as float32 can take the logarithm of
 MUST = "a file has the column video_id and either rank_1, rank_2, ... or a column of scores a class"
 Name = str | int
 
@@ -45,17 +34,12 @@ class Answer:
         return self.ranked if self.ranked is not None else tuple(name for name, _ in self.scores or ())
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Logits float32 `(N, C)` of the test videos; `answered` bool `(N,)`; metric -> why it cannot be given; the report, JSON-able."""
-
-    logits: np.ndarray
-    answered: np.ndarray
-    not_scored: Mapping[str, str]
-    report: Mapping[str, Any]
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
+def read(path: Path) -> bytes:
+    """A file's content. Raises BenchError where there is none."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def parse(content: bytes, suffix: str) -> list[Answer]:
@@ -88,13 +72,13 @@ def _csv(text: str) -> Iterator[Answer]:
         header = [name.strip() for name in next(reader, [])]
         ranks = [name for name in header if re.fullmatch(r"rank_\d+", name)]
         if header.count("video_id") != 1 or len(header) < 2:
-            raise BenchError(f"line 1: its columns are {_listed(header)}; {MUST}")
+            raise BenchError(f"line 1: its columns are {listed(header)}; {MUST}")
         if twice := [name for name, num in Counter(header).items() if num > 1]:
-            raise BenchError(f"line 1: the column {_shown(twice[0])} is there twice")
+            raise BenchError(f"line 1: the column {shown(twice[0])} is there twice")
         if "" in header:
             raise BenchError("line 1: a column has no name")
         if ranks and sorted(ranks) != sorted(f"rank_{i + 1}" for i in range(len(header) - 1)):
-            raise BenchError(f"line 1: its columns are {_listed(header)}; beside video_id they are rank_1, rank_2, ...")
+            raise BenchError(f"line 1: its columns are {listed(header)}; beside video_id they are rank_1, rank_2, ...")
         ranks.sort(key=lambda name: int(name.removeprefix("rank_")))
         for row in reader:
             if not row:
@@ -144,7 +128,7 @@ def _loads(text: str, lines_before: int) -> Any:
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(found)) < len(found):
             twice = next(k for k, num in Counter(key for key, _ in found).items() if num > 1)
-            raise BenchError(f"line {lines_before + 1}: the key {_shown(twice)} is there twice in one object")
+            raise BenchError(f"line {lines_before + 1}: the key {shown(twice)} is there twice in one object")
         return dict(found)
 
     try:
@@ -175,14 +159,14 @@ def _object(where: str, entry: Any) -> Answer:
 
 def _answer(where: str, video_id: Any, ranked: Sequence[Any] | None, scores: Mapping[Name, float] | None) -> Answer:
     if isinstance(video_id, bool) or not isinstance(video_id, str | int) or video_id == "":
-        raise BenchError(f"{where}: its video_id is {_shown(video_id)}; it is a text, and not empty")
+        raise BenchError(f"{where}: its video_id is {shown(video_id)}; it is a text, and not empty")
     names = list(ranked if ranked is not None else scores or ())
     for name in names:
         if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
-            raise BenchError(f"{where}: {_shown(name)} is no class name or number")
+            raise BenchError(f"{where}: {shown(name)} is no class name or number")
     for text in (video_id, *names):
         if isinstance(text, str) and UNPRINTABLE.search(text):
-            raise BenchError(f"{where}: {_shown(text)} holds a control character")
+            raise BenchError(f"{where}: {shown(text)} holds a control character")
     if scores is not None:
         return Answer(where, str(video_id), scores=tuple(scores.items()))
     return Answer(where, str(video_id), ranked=tuple(names))
@@ -194,196 +178,16 @@ def _score(where: str, name: Name, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise BenchError(f"{where}: the score of {_shown(name)} is {_shown(value)}, which is no finite number")
+        raise BenchError(f"{where}: the score of {shown(name)} is {shown(value)}, which is no finite number")
     return number
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for a message, at most 80 characters of ASCII."""
     text = ascii(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(_shown, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-# --- judging ---------------------------------------------------------------------------------------------------------
-
-
-class Matcher:
-    """From what a system calls a class to its number: the name, the number itself, or the name but for case, spaces and signs."""
-
-    def __init__(self, class_names: Sequence[str]) -> None:
-        self.names = tuple(class_names)
-        self._known: dict[Name, int] = {i: i for i in range(len(self.names))}
-        loose = Counter(map(_loose, self.names))
-        self._known |= {str(i): i for i in range(len(self.names))}
-        self._known |= {name: i for i, name in enumerate(self.names)}
-        self._by_loose = {_loose(name): i for i, name in enumerate(self.names) if loose[_loose(name)] == 1}
-        self.unknown: Counter[str] = Counter()
-
-    def __call__(self, name: Name) -> int | None:
-        """The number of the class; None, and it is counted among the unknown ones, where there is none."""
-        found = self._known.get(name)
-        if found is None and isinstance(name, str):
-            found = self._by_loose.get(_loose(name) or "\0")
-        if found is None:
-            self.unknown[str(name)] += 1
-        return found
-
-    def nearest(self, name: str) -> str:
-        """The class name most like it; "" where none is like it at all."""
-        by_loose = {_loose(known): known for known in self.names}
-        near = difflib.get_close_matches(_loose(name), by_loose, n=1, cutoff=0.5)
-        return by_loose[near[0]] if near else ""
-
-
-def _loose(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
-
-
-def judge(
-    answers: Sequence[Answer], video_ids: Sequence[str], labels: np.ndarray, class_names: Sequence[str], kind: str
-) -> Judged:
-    """Answers as logits of the test videos `video_ids`, int64 `labels` `(N,)`.
-
-    A class at place r of a list (the best is 0) has the logit -r, classes of one score share a place, and those not listed lie
-    below all that are, the video's own lowest. A name that is no class keeps its place: a class that is not the video's own and
-    not listed stands in for it, so that it is wrong. A video without an answer is answered by such a name alone.
-    Of `kind` "logits" the scores are taken as they are, of "probabilities" their natural logarithm.
-
-    Raises:
-        BenchError: two answers on one video that differ, a class twice in one answer, scores that are not of the `kind`, or no
-            answer on any test video.
-    """
-    if kind not in KINDS:
-        raise BenchError(f"unknown kind of scores {kind!r}; it is one of {', '.join(KINDS)}")
-    if kind != "ranking" and answers[0].scores is None:
-        raise BenchError(f"ranked lists are no {kind}; leave --scores out")
-    test = set(video_ids)
-    by_id: dict[str, Answer] = {}
-    twice, foreign = [], []
-    for answer in answers:
-        first = by_id.setdefault(answer.video_id, answer)
-        if (first.ranked, first.scores) != (answer.ranked, answer.scores):
-            raise BenchError(
-                f"{answer.where}: another answer on {_shown(answer.video_id)} than {first.where}; leave one of them out"
-            )
-        if first is not answer:
-            twice.append(answer.video_id)
-        elif answer.video_id not in test:
-            foreign.append(answer.video_id)
-    if len(foreign) == len(by_id):
-        raise BenchError(
-            f"none of its {len(by_id)} videos is a test video here; its ids are such as {_listed(foreign[:2])}, "
-            f"those of the test videos such as {_listed(list(video_ids[:2]))}"
-        )
-    match = Matcher(class_names)
-    num = len(class_names)
-    logits = np.empty((len(video_ids), num), dtype=np.float32)
-    stand_ins = short = 0
-    for row, (video_id, own) in enumerate(zip(video_ids, labels.tolist(), strict=True)):
-        given = by_id.get(video_id)
-        places = [(0, None)] if given is None else _places(given, match)
-        if given is not None:
-            if not places:  # an empty list is an answer that names nothing
-                places = [(0, None)]
-            short += len(places) < min(TOP, num)
-        if kind != "ranking":
-            logits[row] = _taken(given, places, num, kind)
-        else:
-            stand_ins += any(c is None for _, c in places)
-            logits[row] = _by_places(places, own, num)
-    answered = np.array([video_id in by_id for video_id in video_ids])
-    missing = [video_id for video_id in video_ids if video_id not in by_id]
-    if kind != "ranking" and missing:
-        raise BenchError(
-            f"{len(missing)} test videos have no {kind}, such as {_listed(missing[:2])}; leave --scores out"
-        )
-    report = {
-        "num_videos": len(video_ids),
-        "num_answered": int(answered.sum()),
-        "missing": missing,
-        "twice": sorted(set(twice)),
-        "unknown_videos": foreign,
-        "unknown_classes": {n: {"times": k, "nearest": match.nearest(n)} for n, k in match.unknown.most_common()},
-        "short_lists": short,
-    }
-    return Judged(logits, answered, _not_scored(kind, short, stand_ins), report)
-
-
-def _places(answer: Answer, match: Matcher) -> list[tuple[int, int | None]]:
-    """(place from 0, class or None) of what was named, best first; classes of one score share a place."""
-    if answer.ranked is not None:
-        found = [(place, match(name)) for place, name in enumerate(answer.ranked)]
-    else:
-        values = dict(answer.scores or ())
-        place_of = {score: place for place, score in enumerate(sorted(set(values.values()), reverse=True))}
-        found = [(place_of[score], match(name)) for name, score in values.items()]
-    if twice := [c for c, n in Counter(c for _, c in found if c is not None).items() if n > 1]:
-        raise BenchError(f"{answer.where}: the class {_shown(match.names[twice[0]])} is named twice")
-    return found
-
-
-def _by_places(places: Sequence[tuple[int, int | None]], own: int, num: int) -> np.ndarray:
-    row = np.full(num, -num - 1.0, dtype=np.float32)
-    row[own] = -num - 2.0
-    named = {c for _, c in places if c is not None}
-    free = (c for c in range(num) if c != own and c not in named)
-    wrong_first = False
-    for place, c in places:
-        if c is not None:
-            row[c] = -place
-        elif (other := next(free, None)) is not None:
-            row[other] = -place
-        else:
-            wrong_first |= place == 0
-    best = {place for place, c in places if c is None and place == 0}
-    if best and (wrong_first or row.argmax() == own):  # whatever else was said, the best answer was no class
-        row[own] = -num - 2.0
-    return row
-
-
-def _taken(answer: Answer | None, places: Sequence[tuple[int, int | None]], num: int, kind: str) -> np.ndarray:
-    """The scores themselves, in the order of the classes."""
-    if answer is None:
-        return np.zeros(num, dtype=np.float32)  # refused by the caller, with all others
-    scores = [score for _, score in answer.scores or ()]
-    classes = [c for _, c in places]
-    if len(scores) != num or None in classes:
-        raise BenchError(
-            f"{answer.where}: {kind} are a number for each of the {num} classes, and no other; leave --scores out"
-        )
-    row = np.empty(num)
-    row[np.array(classes, dtype=int)] = scores
-    if kind == "logits":
-        if np.abs(row).max() > np.finfo(np.float32).max:
-            raise BenchError(f"{answer.where}: a score is too large for float32")
-        return row.astype(np.float32)
-    if row.min() < 0 or abs(row.sum() - 1) > SUM_TOLERANCE:
-        raise BenchError(
-            f"{answer.where}: its scores are no probabilities: the least is {row.min():g}, their sum {row.sum():g}"
-        )
-    return np.log(np.maximum(row, LEAST)).astype(np.float32)
-
-
-def _not_scored(kind: str, short: int, stand_ins: int) -> dict[str, str]:
-    found: dict[str, str] = {}
-    if kind == "ranking":
-        why = "an order of classes tells no probabilities; of logits or probabilities say --scores"
-        found |= {"nll": why, "ece": why}
-    if short:
-        found["top5"] = f"{short} answers name fewer than five classes"
-    if stand_ins:
-        found["macro_f1"] = (
-            f"{stand_ins} videos have no answer, or one that is no class: they are false of no class in particular"
-        )
-    return found
-
-
-def read(path: Path) -> bytes:
-    """A file's content. Raises BenchError where there is none."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read ({error.strerror})") from error
+def listed(names: Sequence[str]) -> str:
+    """The first eight of them for a message, and how many more there are."""
+    return ", ".join(map(shown, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

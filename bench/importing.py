@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import answers, protocols, rescoring, store
+from bench import answers, judging, protocols, rescoring, store
 from bench.contracts import BenchError, digest
 from bench.planning import Progress, build_manifest, silent
 from bench.provenance import versions
@@ -81,12 +81,12 @@ def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, pr
     labels = np.array([number[label] for label in rows["label"]], dtype=np.int64)
     video_ids = rows["video_id"].tolist()
     try:
-        judged = answers.judge(found, video_ids, labels, manifest.class_names, source.kind)
+        judged = judging.judge(found, video_ids, labels, manifest.class_names, source.kind)
     except BenchError as error:
         raise BenchError(f"{path}: {error}") from error
     identity = {
         "schema": SCHEMA,
-        "imported": [source.name, hashlib.sha256(content).hexdigest(), source.kind, answers.VERSION],
+        "imported": [source.name, hashlib.sha256(content).hexdigest(), source.kind, judging.VERSION],
         "dataset": spec.dataset,
         "manifest": manifest.digest,
         "backbone": source.backbone,
@@ -117,7 +117,7 @@ def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, pr
         "dataset": manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else ""),
         "manifest": manifest.digest,
         "series": digest(identity),
-        "versions": {"protocol": protocols.VERSION, METHOD: answers.VERSION},
+        "versions": {"protocol": protocols.VERSION, METHOD: judging.VERSION},
         "backbone": source.backbone,
         "family": METHOD,
         "toy_scale": False,

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from bench import devices, knowledge, plugins, protocols
+from bench import devices, knowledge, places, plugins, protocols
 from bench import manifest as manifests
 from bench._files import write_atomic
 from bench.contracts import (
@@ -286,7 +286,9 @@ def feature_store(resolved: ResolvedRun, home: Path, device: str | None = None) 
     device = device or device_of(adapter).type
     # Features of two kinds of device agree to rounding only, so they never stand in one store.
     numerics = spec.numerics + ("" if device == "cpu" else f" on {device}")
-    folder = store_folder(home, adapter, resolved.num_frames, resolved.sampling, spec.frames.decoder, numerics)
+    folder = store_folder(
+        places.features(home), adapter, resolved.num_frames, resolved.sampling, spec.frames.decoder, numerics
+    )
     return FeatureStore(folder)
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from bench import checkpoints, failures, knowledge, memory, metrics, plugins, protocols, records, stopping, store
-from bench._files import bench_home
 from bench._processes import cores
 from bench.contracts import (
     TRAIN,
@@ -35,6 +34,7 @@ from bench.decoding import decode_workers
 from bench.forward import Encoder, device_of
 from bench.frozen import parameter_hash
 from bench.interpretation import samples, told
+from bench.places import bench_home
 from bench.planning import classes as classes_of
 from bench.planning import (
     columns,
@@ -103,6 +103,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
         "identity": resolved.identity(),
         "columns": {**known, **facts, "seconds": time.perf_counter() - started},
         "undecodable": dict(predictions.failed),
+        "features": feature_store(resolved, home).folder.name,
         "forward": computed_with,
         "backbone": _told(load_adapter(resolved.spec.backbone).facts),
         "provenance": provenance(),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.contracts import BenchError, DataRequest, DatasetFacts
+from bench.datasets import _csv
 from bench.manifest import UNKNOWN_GROUP, Manifest, build
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
@@ -52,19 +53,10 @@ def manifest(request: DataRequest) -> Manifest:
 
 def _from_csv(root: Path, options: dict[str, str]) -> Manifest:
     path = _inside(root, options["csv"])
-    # As text: an id "001" must not become 1, nor a label "NA" a missing value.
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:  # pandas' own errors and broken UTF-8 alike
-        raise BenchError(f"folder: {path} is no readable csv: {str(error).strip()}") from error
     columns = {what: options.get(what, what) for what in ("path", "label")} | {
         w: options[w] for w in ("group", "split") if w in options
     }
-    for what, column in columns.items():
-        if column not in table:
-            raise BenchError(
-                f"{path} has no column {column!r} (for {what}); it has {', '.join(table.columns)}: name another with --option {what}=COLUMN"
-            )
+    table = _csv.table(path, columns, "name another with --option {what}=COLUMN")
     rows = pd.DataFrame(
         {"video_id": table[columns["path"]], "path": table[columns["path"]], "label": table[columns["label"]]}
     )

@@ -10,6 +10,7 @@ NEEDS_ROOT = {
     "florence3d": "skeletons",
     "skeleton": "skeletons/utkinect.npz",
     "folder": "surv_fight",
+    "surv_fight": "surv_fight",
 }
 
 

@@ -8,8 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,8 +42,8 @@ jobs = [executor.submit(execute, resolved_from_dict(task), home) for task in tas
 
 
 @pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    folder = tmp_path / "slurm"
+def cluster(monkeypatch):
+    folder = Path(tempfile.mkdtemp(prefix="kpbench-slurm-"))  # pytest's own are closed to the database's user
     monkeypatch.setenv("SLURM_LOCAL_DIR", str(folder))
     monkeypatch.setenv("SLURM_CONF", str(folder / "etc" / "slurm.conf"))
     subprocess.run([str(LOCAL_CLUSTER), "install"], check=True)
@@ -50,6 +52,7 @@ def cluster(tmp_path, monkeypatch):
         yield
     finally:
         subprocess.run([str(LOCAL_CLUSTER), "down"], check=False)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def test_accounting_that_does_not_answer_stops_nothing(made, undisturbed):
 def test_a_run_that_does_not_exist_and_a_submission_that_does_not(made):
     home = made()
     home.submit()
-    assert "holds a run 'ffffffffffff'" in home.bench("logs", "ffffffffffff", code=2)
+    assert "holds a run or study 'ffffffffffff'" in home.bench("logs", "ffffffffffff", code=2)
     assert "there is no submission 'nope'" in home.bench("cancel", "nope", code=2)
     home.finish()
     assert len(home.predictions) == 4

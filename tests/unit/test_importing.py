@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from commands import bench
 
-from bench import answers, importing, index, metrics, plugins, records, rescoring, store
+from bench import answers, importing, index, judging, metrics, plugins, records, rescoring, store
 from bench.contracts import BenchError
 from results._data import board
 
@@ -63,7 +63,7 @@ def good(skip=0, **changes):
 
 def judge(entries, kind="ranking"):
     text = "".join(json.dumps(e) + "\n" for e in entries).encode()
-    return answers.judge(answers.parse(text, ".jsonl"), IDS, LABELS, CLASSES, kind)
+    return judging.judge(answers.parse(text, ".jsonl"), IDS, LABELS, CLASSES, kind)
 
 
 def only(home):
@@ -184,7 +184,7 @@ def test_classes_that_match_no_name_are_told_with_the_nearest_and_are_wrong(comm
 @pytest.mark.parametrize("said", [["?"], ["?", 0], ["?", 6, 5, 4, 3, 2, 1, 0], []])
 def test_an_answer_that_is_no_class_is_never_right(label, said):
     answer = answers.Answer("line 1", "v", ranked=tuple(said))
-    found = answers.judge([answer], ["v"], np.array([label]), CLASSES, "ranking")
+    found = judging.judge([answer], ["v"], np.array([label]), CLASSES, "ranking")
     assert found.logits[0].argmax() != label and np.isfinite(found.logits).all()
 
 
@@ -192,7 +192,7 @@ def test_of_two_classes_too():
     for label in (0, 1):
         for said in (["?"], ["?", 0, 1], ["?", 1, 0], ["?", "?", label]):
             answer = answers.Answer("line 1", "v", ranked=tuple(said))
-            assert answers.judge([answer], ["v"], np.array([label]), ("a", "b"), "ranking").logits[0].argmax() != label
+            assert judging.judge([answer], ["v"], np.array([label]), ("a", "b"), "ranking").logits[0].argmax() != label
 
 
 def test_short_lists_are_counted_and_leave_no_top5(command, home, tmp_path):
@@ -215,12 +215,12 @@ def test_scores_are_an_order_unless_said_otherwise():
 
 @pytest.mark.parametrize("name", ["apply_lipstick", "ApplyLipstick", 0, "0", "APPLY LIPSTICK"])
 def test_a_class_is_found_by_number_and_whatever_its_case_and_signs(name):
-    found = answers.judge([answers.Answer("", "v", (name,))], ["v"], np.array([0]), CLASSES, "ranking")
+    found = judging.judge([answers.Answer("", "v", (name,))], ["v"], np.array([0]), CLASSES, "ranking")
     assert found.logits[0].argmax() == 0 and not found.report["unknown_classes"]
 
 
 def test_a_name_that_is_a_number_goes_before_the_number():
-    match = answers.Matcher(("1", "0"))
+    match = judging.Matcher(("1", "0"))
     assert (match("0"), match("1"), match(0), match(1)) == (1, 0, 0, 1)
 
 

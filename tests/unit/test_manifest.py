@@ -121,6 +121,47 @@ def test_a_link_within_the_root_and_a_root_that_is_a_link_are_fine(folder, tmp_p
     assert manifest.rows["stamp"][0] == stamp(folder / "0.mp4")
 
 
+PLACES = [
+    "v.mp4",
+    "./a/v.mp4",
+    "a/../v.mp4",
+    "a//v.mp4",
+    "link",
+    "folder/v.mp4",
+    "folder/../v.mp4",
+    "a/up/v.mp4",
+    "gone/v.mp4",
+]
+OUTSIDE = ["../else/x.mp4", "out", "beyond/x.mp4", "beyond/../v.mp4", "a/../../else/x.mp4", "..", "a/b/../../.."]
+
+
+@pytest.fixture
+def crooked(tmp_path):
+    """A root with links to files and folders in it and out of it, and `..` behind them."""
+    root = tmp_path / "root"
+    for place in ("a/b/v.mp4", "a/v.mp4", "v.mp4", "../else/x.mp4"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_bytes(place.encode())
+    links = {"link": "a/v.mp4", "folder": "a/b", "a/up": "..", "out": "../else/x.mp4", "beyond": "../else"}
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    return root
+
+
+@pytest.mark.parametrize("place", [*PLACES, "/v.mp4"])
+def test_a_path_leads_where_the_system_says(place, crooked):
+    place = f"{crooked}{place}" if place.startswith("/") else place
+    found = build("mine", [{"video_id": "0", "path": place, "label": "run"}], ("run",), crooked).rows["path"][0]
+    assert found == str((crooked / place).resolve())
+
+
+@pytest.mark.parametrize("place", OUTSIDE)
+def test_whatever_way_a_path_takes_out_of_the_root_is_an_error(place, crooked):
+    known = {"video_id": "1", "path": "a/v.mp4", "label": "run"}  # its folder is one that was looked up before
+    with pytest.raises(BenchError, match="leaves the root"):
+        build("mine", [known, {"video_id": "0", "path": place, "label": "run"}], ("run",), crooked)
+
+
 def test_digest_stays_when_the_folder_moves(folder, tmp_path):
     before = build("mine", rows(), CLASSES, folder)
     moved = folder.rename(tmp_path / "moved")
