@@ -110,8 +110,9 @@ def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> l
     """
     rows = [build_manifest(spec, home, progress).digest for spec in specs]
     weights = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _weight_files(specs, home)]
+    files = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _config_files(specs)]
     banks = [[b, knowledge.load(b).digest] for b in sorted({s.bank for s in specs if s.bank})]
-    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, banks, source_digest(), versions()])
+    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, files, banks, source_digest(), versions()])
     path = home / "plans" / f"{key}.json"
     outside = any(plugins.outside(kind) for kind in plugins.FOLDERS)
     if path.is_file() and not outside:
@@ -137,6 +138,12 @@ def _weight_files(specs: Sequence[RunSpec], home: Path) -> list[Path]:
             seen.add(here)
             found |= {Path(folder) / name for name in names if name not in ("lock.json", ".lock")}
     return sorted(f for f in found if f.is_file())
+
+
+def _config_files(specs: Sequence[RunSpec]) -> list[Path]:
+    """Files that methods' settings name: what they hold is part of a run."""
+    texts = {value for spec in specs for _, value in spec.config if isinstance(value, str) and value}
+    return sorted(path for path in (Path(text).expanduser() for text in texts) if path.is_file())
 
 
 def _bank_name(spec: RunSpec, method: ModuleType, config: Any) -> str | None:

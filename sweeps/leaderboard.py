@@ -21,3 +21,4 @@ def runs(choice: Choice) -> Iterator[RunSpec]:
         yield from _common.majority(choice, backbone)
         yield from _common.zero_shot(choice, backbone)
         yield from _common.few_shot(choice, backbone)
+    yield from _common.recognizer(choice)
