@@ -200,7 +200,7 @@ def suggest(trial: Any) -> dict[str, Any]:
 
 def describe(config: Config) -> str:
     """The row's name in a table."""
-    return "recogniser as is"
+    return "recogniser as is" + (", one view" if config.views == "one" else "")
 
 
 def columns(config: Config, adapter: RecognizerAdapter) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def few_shot(choice: Choice, backbone: str) -> Iterator[RunSpec]:
 def learnt(choice: Choice, backbone: str, protocol: str, shots: int) -> Iterator[RunSpec]:
     """Every learnt method under a protocol with shots, all replicates."""
     others = [
-        m for m in choice.methods or () if m not in (*LEARNT, "zero_shot", "majority")
+        m for m in choice.methods or () if m not in (*LEARNT, "zero_shot", "majority", "mmaction2_as_is")
     ]  # ones this file never heard of
     for method in (*LEARNT, *others):
         if not wanted(choice, method) or (method == "knowledge_prompt" and not choice.has_knowledge):
@@ -101,6 +101,13 @@ def majority(choice: Choice, backbone: str) -> Iterator[RunSpec]:
         rounds = list(replicates(choice)) if choice.dataset.split_per_seed else [(1, "1")]
         for seed, split in rounds:
             yield spec(choice, backbone=backbone, method="majority", protocol="cross_subject", seed=seed, split=split)
+
+
+def as_is(choice: Choice, backbone: str) -> Iterator[RunSpec]:
+    """A recogniser with its own classes, where the user asks for it: which of them mean which is his to say."""
+    if "mmaction2_as_is" in (choice.methods or ()):
+        for split in dict.fromkeys(split for _, split in replicates(choice)):
+            yield spec(choice, backbone=backbone, method="mmaction2_as_is", split=split)
 
 
 def recognizer(choice: Choice) -> Iterator[RunSpec]:
