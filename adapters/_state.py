@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,11 @@ def load_strict(model: nn.Module, path: Path, convert: Callable[[State], State] 
             another shape.
     """
     state = read(path)
-    if convert is not None:
-        state = convert(state)
+    fill(model, state if convert is None else convert(state), path)
+
+
+def fill(model: nn.Module, state: State, path: Path) -> None:
+    """Give a model these values, every key or nothing; `path` is where they are from. Raises BenchError as `load_strict`."""
     own = model.state_dict()
     missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing or unexpected:
@@ -61,6 +65,11 @@ def read(path: Path) -> State:
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except Exception as error:
+        if asked := re.search(r"(?:GLOBAL|Trying to (?:call reduce for|instantiate) class:?)\s+(\S+)", str(error)):
+            raise BenchError(
+                f"{path} asks for {asked[1]} when it is opened, which no file of weights needs: it holds code or objects beside its "
+                "tensors. It was refused, and nothing of it was run; get the file from somewhere else, or its state dict alone"
+            ) from error
         raise BenchError(
             f"{path}: not readable as weights ({type(error).__name__}: {error}); get the file again"
         ) from error

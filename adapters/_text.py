@@ -56,7 +56,9 @@ class BytePairs:
 
 
 class NoText:
-    """The text side of a backbone that has none; mixed into its adapter."""
+    """The text side of a backbone that has none; mixed into its adapter, which says what it encodes."""
+
+    ENCODES = "pictures"
 
     @property
     def facts(self) -> BackboneFacts:
@@ -66,12 +68,14 @@ class NoText:
     def encode_text(self, texts: Sequence[str]) -> NoReturn:
         """Raises NotApplicable."""
         raise NotApplicable(
-            f"{self.facts.name} encodes pictures only: it has no text side, so it cannot embed sentences"
+            f"{self.facts.name} encodes {self.ENCODES} only: it has no text side, so it cannot embed sentences"
         )
 
     def similarity(self, features: Features, text: Tensor) -> NoReturn:
         """Raises NotApplicable."""
-        raise NotApplicable(f"{self.facts.name} encodes pictures only: it has no text side to compare videos with")
+        raise NotApplicable(
+            f"{self.facts.name} encodes {self.ENCODES} only: it has no text side to compare videos with"
+        )
 
 
 def tokenize(

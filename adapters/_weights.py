@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench._files import bench_home, write_atomic
+from bench._files import write_atomic
 from bench.contracts import BenchError, digest
+from bench.places import bench_home
 
 if TYPE_CHECKING:
     from adapters._cards import Card

@@ -33,6 +33,6 @@ def run(spec: RunSpec, home: Path | None = None) -> dict[str, float]:
 
 def results(home: Path | None = None) -> pd.DataFrame:
     """All runs, one row a run and metric; failed runs have a row without a metric."""
-    from bench import _files, store
+    from bench import places, store
 
-    return store.Results(home or _files.bench_home(writes=False)).scores
+    return store.Results(home or places.bench_home(writes=False)).scores

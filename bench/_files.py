@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
-import tempfile
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 
-from bench.contracts import BenchError
+from bench._processes import machine, started
+
+FORGOTTEN_S = 24 * 3600  # what a process of another machine began and left for so long has no writer any more
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -30,26 +36,46 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def temporary_beside(path: Path) -> Path:
-    """A name of its own in the same folder, so that a rename onto `path` is atomic."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+def temporary_beside(path: Path, suffix: str = "tmp") -> Path:
+    """A name of this process's own in the same folder, so that a rename onto `path` is atomic, and others can tell whether it lives."""
+    pid = os.getpid()
+    return path.with_name(f".{path.name}.{_machine()}-{pid}-{started(pid)}-{secrets.token_hex(4)}.{suffix}")
 
 
-def bench_home(writes: bool = True) -> Path:
-    """Where everything is written: $BENCH_HOME, else ./out; made if need be. `writes=False`: only looked at, nothing is made.
-
-    Raises:
-        BenchError: it is to be written to and cannot be.
-    """
-    home = Path(os.environ.get("BENCH_HOME") or "out").expanduser().resolve()
-    if not writes:
-        return home
+def is_abandoned(temporary: Path) -> bool:
+    """Whether nobody writes a `temporary_beside` any more: its process is gone, or it is another machine's and old."""
+    found = re.fullmatch(r"\..+\.([0-9a-f]{8})-(\d+)-(\w*)-[0-9a-f]{8}\.(?:tmp|part)", temporary.name)
+    if found is None:
+        return False
+    if found[1] == _machine():
+        return started(int(found[2])) != found[3]
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            pass
-    except OSError as error:
-        raise BenchError(
-            f"BENCH_HOME is {home}, which cannot be written to ({error.strerror}); set BENCH_HOME to a folder that can"
-        ) from error
-    return home
+        return time.time() - temporary.stat().st_mtime > FORGOTTEN_S
+    except FileNotFoundError:
+        return False
+
+
+def clear(folder: Path, pattern: str) -> None:
+    """Remove what killed processes left of their tries to write something into a folder."""
+    for left in folder.glob(pattern):
+        if not is_abandoned(left):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with suppress(OSError):  # another process is as quick, or it is another user's
+                left.unlink(missing_ok=True)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder last; a disk that cannot does what it can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _machine() -> str:
+    return hashlib.sha256(machine().encode()).hexdigest()[:8]

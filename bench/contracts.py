@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 TEXT = "text"  # the adapter can embed sentences
 PROMPTS = "prompts"  # gradients can flow through its text tower into given embeddings
+RECOGNIZER = "recognizer"  # the adapter gives a copy of its recogniser that can be trained, and says how it was trained
+SEGMENT_CENTRE = "segment_centre"  # the frames in the middle of equal parts of a video (see bench.clips)
 
 
 class BenchError(ValueError):
@@ -52,11 +55,12 @@ class BackboneFacts:
 
     Every field that can change a feature is in `fingerprint`, and what else can change a run is in `identity`. `name` is the
     name a user gives, or for a model from a folder the folder's own; never a path. `num_frames` is what the backbone is shown
-    unless a run says otherwise; with `fixed_num_frames` it takes no other number. `precisions` are the number formats that a
-    forward pass may run in. `logit_scale` is the multiplier itself (about 100 for CLIP), not its logarithm. `padding` says in
-    words how texts are padded and pooled, `tokenizer` tells one from another, by a digest of its files where it has some;
-    without the capability `text` the text fields keep their defaults. `extra_floats` is how many numbers a video
-    `Features.extra` holds. `gflops` counts 10^9 floating-point operations (a multiply-add is two) of the visual side a frame.
+    unless a run says otherwise, and `sampling` says which frames (see `bench.clips.indices`); with `fixed_num_frames` it takes no
+    other number. `precisions` are the number formats that a forward pass may run in. `logit_scale` is the multiplier itself (about
+    100 for CLIP), not its logarithm. `padding` says in words how texts are padded and pooled, `tokenizer` tells one from another, by
+    a digest of its files where it has some; without the capability `text` the text fields keep their defaults. `extra_floats` is
+    how many numbers a video `Features.extra` holds. `gflops` counts 10^9 floating-point operations (a multiply-add is two) of the
+    visual side a frame.
     """
 
     name: str
@@ -80,6 +84,7 @@ class BackboneFacts:
     causal_text: bool = False
     tokenizer: str = ""
     fixed_num_frames: bool = False
+    sampling: str = SEGMENT_CENTRE
     extra_floats: int = 0
     precisions: tuple[str, ...] = ("float32",)
     gflops: float | None = None
@@ -111,8 +116,8 @@ class BackboneFacts:
 class Features:
     """Frozen video features.
 
-    `frames` is float32 `(N, T, D)`, not normalised; `extra` holds, row by row, whatever else the adapter's own
-    `similarity` needs (X-CLIP: the time-averaged patch map).
+    `frames` is float32 `(N, T, D)`, not normalised, with T = 1 of an encoder that looks at a whole clip; `extra` holds, row by row,
+    whatever else the adapter's own `similarity` needs (X-CLIP: the time-averaged patch map).
     """
 
     frames: Tensor
@@ -135,6 +140,44 @@ class Features:
 
     def to(self, device: torch.device | str) -> Features:
         return Features(self.frames.to(device), {k: v.to(device) for k, v in self.extra.items()})
+
+    def labelled(self, labels: Tensor, numeric: Mapping[str, Tensor]) -> LabelledFeatures:
+        """A view of them."""
+        return LabelledFeatures(self, labels, numeric)
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video in its file, which decodes whole: the part of it that is meant, and what that part holds.
+
+    `num_frames` is how many frames the part has, `fps` the file's frames a second (0 where it does not tell). `start_s` and `end_s`
+    are seconds or NaN for the file's own ends; `box` is (x0, y0, x1, y1) in [0, 1], or None for the whole picture.
+    """
+
+    path: Path
+    num_frames: int
+    fps: float
+    start_s: float = math.nan
+    end_s: float = math.nan
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Videos:
+    """N videos, for a method that reads frames instead of features."""
+
+    rows: tuple[Video, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: Sequence[int] | Tensor | np.ndarray) -> Videos:
+        """The given rows, in the given order."""
+        return Videos(tuple(self.rows[int(i)] for i in rows))
+
+    def labelled(self, labels: Tensor, numeric: Mapping[str, Tensor]) -> LabelledVideos:
+        """A view of them."""
+        return LabelledVideos(self, labels, numeric)
 
 
 @dataclass(frozen=True)
@@ -263,6 +306,26 @@ class PromptableAdapter(Adapter, PromptableText, Protocol):
     """An adapter that also lets prompts be learnt."""
 
 
+class RecognizerAdapter(Adapter, Protocol):
+    """An adapter with the capability `recognizer`: a supervised recogniser of MMAction2, frozen as a backbone, or a copy to train."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The recogniser's config: its pipelines, its schedule, its optimiser (see `bench.compat.mmaction2.read_config`)."""
+        ...
+
+    def recognizer(self, num_classes: int | None = None, num_frames: int | None = None) -> torch.nn.Module:
+        """A fresh copy with the checkpoint's values on the CPU, in train mode.
+
+        With `num_classes` its last layer is drawn from torch's global generator, to tell apart other classes than its own; where
+        there is no checkpoint all of it is. `num_frames` a view in place of its own number.
+
+        Raises:
+            BenchError: it cannot be built for so many frames.
+        """
+        ...
+
+
 # --- classes and knowledge -------------------------------------------------------------------------------------
 
 
@@ -304,8 +367,22 @@ class LabelledFeatures:
         return len(self.features)
 
 
+@dataclass(frozen=True)
+class LabelledVideos:
+    """A training or validation view of a method that reads frames: videos, and the rest as in `LabelledFeatures`."""
+
+    videos: Videos
+    labels: Tensor
+    numeric: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+
 class Predictor(Protocol):
     """A fitted method. Each video is judged by itself; the classes may be ones that `fit` never saw (or NotApplicable).
+
+    That of a method that reads frames takes Videos where others take Features.
 
     Where TRAINABLE is not "none" it also has `num_trainable`: how many numbers were learnt, for the table of costs. It may have
     `interpret(features, classes)`, which gives a `bench.interpretation.Interpretation` of some videos; that is kept beside the run.
@@ -317,11 +394,15 @@ class Predictor(Protocol):
 
 
 class Method(Protocol):
-    """The names that a file in `baselines/` defines. A method never receives the test view."""
+    """The names that a file in `baselines/` defines. A method never receives the test view.
+
+    With FRAMES in NEEDS its views are LabelledVideos and no features are computed for it. It may define `columns(config, adapter)`:
+    what of `num_frames`, `num_views` and the other facts of a run's row is not the backbone's own.
+    """
 
     Config: type  # a frozen dataclass; every field reaches the run id
-    NEEDS: frozenset[str]  # capabilities of the adapter, and KNOWLEDGE, TRAIN
-    TRAINABLE: str  # what is learnt, for the tables: "none", "prompt", "head"
+    NEEDS: frozenset[str]  # capabilities of the adapter, and KNOWLEDGE, TRAIN, FRAMES
+    TRAINABLE: str  # what is learnt, for the tables: "none", "prompt", "head", "all"
     VERSION: int
 
     def fit(
@@ -347,6 +428,7 @@ class Method(Protocol):
 
 KNOWLEDGE = "knowledge"  # in NEEDS: the method may read the statements, so the bank is part of the run id
 TRAIN = "train"  # in NEEDS: the method learns from the training view
+FRAMES = "frames"  # in NEEDS: the method reads frames instead of features, for it trains or runs the visual side itself
 
 
 # --- data sets -------------------------------------------------------------------------------------------------

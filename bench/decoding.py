@@ -16,7 +16,7 @@ import torch
 
 from bench import frames
 from bench._processes import leave_with_parent
-from bench.contracts import BenchError
+from bench.contracts import SEGMENT_CENTRE, BenchError
 from bench.manifest import MISSING, parse_box
 
 if TYPE_CHECKING:
@@ -38,11 +38,12 @@ def decode_workers(device: str, cores: int) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """A row of a manifest to be decoded, the key it is stored under, and how many frames."""
+    """A row of a manifest to be decoded, the key it is stored under, how many frames, and which (see `bench.clips.indices`)."""
 
     row: pd.Series
     key: str
     num_frames: int
+    sampling: str = SEGMENT_CENTRE
 
 
 def prepared(
@@ -97,7 +98,8 @@ def _transformed(job: Job, transform: Callable[[np.ndarray], torch.Tensor]) -> t
     if str(row["stamp"]).startswith(MISSING):
         return "no such file"  # when the list was made; a later list has the content that came
     try:
-        video = frames.read(Path(row["path"]), job.num_frames, row["start_s"], row["end_s"], parse_box(row["box"]))
+        box = parse_box(row["box"])
+        video = frames.read(Path(row["path"]), job.num_frames, row["start_s"], row["end_s"], box, job.sampling)
     except frames.UndecodableVideo as error:
         # Without the name: a row is kept by content, which may lie under other names too.
         return str(error).removeprefix(f"{Path(row['path']).name}: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -9,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import _staging, jobs
-from bench._folders import COMPLETE
+from bench import jobs, places
+from bench._files import FORGOTTEN_S, is_abandoned
+from bench._folders import COMPLETE, FAILED
 from bench.contracts import BenchError
 from bench.leases import Leases
 
-OLD_S = 24 * 3600  # leftovers of other machines that are older have no owner any more
+RECORD = "run.json"
 WHAT = {
-    "features": "stored features; computed again where they are missing",
     "runs": "runs: records, predictions, scores",
     "report": "tables and plots",
     "reports": "tables and plots",
@@ -34,9 +35,10 @@ WHAT = {
 
 @dataclass(frozen=True)
 class Part:
-    """A folder of a home: its size in bytes and the number of its files."""
+    """A folder of a home, by its path in it, or of a shared store of features, by its whole path; its bytes and the number of its files."""
 
     name: str
+    kind: str
     num_bytes: int
     num_files: int
 
@@ -51,18 +53,23 @@ class Waste:
 
 
 def parts(home: Path) -> list[Part]:
-    """What lies in a home, the biggest first; the stores of features one by one."""
+    """What lies in a home, the biggest first; the stores of features one by one, also where they are shared."""
     found = []
     for path in sorted(home.iterdir()) if home.is_dir() else []:
-        if path.is_symlink() or not path.is_dir():
-            continue
-        inside = sorted(path.iterdir()) if path.name == "features" else [path]
-        found += [Part(str(p.relative_to(home)), *_size(p)) for p in inside if p.is_dir()]
+        if path.name != places.FEATURES and path.is_dir() and not path.is_symlink():
+            found.append(Part(path.name, WHAT.get(path.name, ""), *_size(path)))
+    stores, mark = places.features(home), ", shared" if places.is_shared(home) else ""
+    for path in sorted(stores.iterdir()) if stores.is_dir() else []:
+        name = str(path if mark else path.relative_to(home))
+        found.append(Part(name, f"stored features{mark}; computed again where they are missing", *_size(path)))
     return sorted(found, key=lambda part: -part.num_bytes)
 
 
 def waste(home: Path, days: float) -> list[Waste]:
-    """What can go: what killed processes left behind, checkpoints of complete runs, and submissions that have been done for `days`.
+    """What can go: what killed processes left behind, checkpoints of complete runs, and what nobody has needed for `days`.
+
+    That are submissions that are done, and features that no run was made from. Features that a group shares stay: who needs them
+    is not to be seen from one home.
 
     Raises:
         BenchError: a negative number of days.
@@ -71,7 +78,7 @@ def waste(home: Path, days: float) -> list[Waste]:
         raise BenchError(f"{days} days ago is in the future; give 0 or more")
     return [
         Waste(path, why, _size(path)[0])
-        for path, why in (*_leftovers(home), *_checkpoints(home), *_submissions(home, days))
+        for path, why in (*_leftovers(home), *_checkpoints(home), *_submissions(home, days), *_stores(home, days))
     ]
 
 
@@ -84,16 +91,14 @@ def remove(found: Waste) -> None:
 
 
 def _leftovers(home: Path) -> Iterator[tuple[Path, str]]:
-    for staged in sorted((home / "runs").glob("*/.*.part")):
-        if _staging.is_abandoned(staged):
-            yield staged, "a run whose process was killed while it was written"
-    for left in sorted(home.glob("**/.*.tmp")):
-        if _age(left) > OLD_S:
-            yield left, "a file whose process was killed while it was written"
+    shared = places.features(home).glob("*/.*") if places.is_shared(home) else ()
+    for left in sorted((*home.glob("**/.*"), *shared)):
+        if left.suffix in (".part", ".tmp") and (is_abandoned(left) or _age(left) > FORGOTTEN_S):
+            yield left, f"a {'file' if left.is_file() else 'folder'} whose process was killed while it was written"
     leases = Leases(home / "leases")
     for path in sorted((home / "leases").glob("[!.]*")):
         holder = leases.holder(path.name)
-        if (holder is not None and holder.is_gone) or _age(path) > OLD_S:
+        if (holder is not None and holder.is_gone) or _age(path) > FORGOTTEN_S:
             yield path, "the claim of a worker that is gone"
 
 
@@ -109,6 +114,28 @@ def _submissions(home: Path, days: float) -> Iterator[tuple[Path, str]]:
         if _age(job.folder) < days * 24 * 3600 or any(job.open_tasks(stage) for stage in job.stages):
             continue
         yield job.folder, f"a submission that has been done for {days:g} days, with its logs"
+
+
+def _stores(home: Path, days: float) -> Iterator[tuple[Path, str]]:
+    """Stores of features that no run was made from; a store that grows, or that open work may be waiting for, stays."""
+    waiting = any(job.open_tasks(stage) for job in map(jobs.Job, (home / "jobs").glob("*")) for stage in job.stages)
+    if places.is_shared(home) or waiting:
+        return
+    used: set[str] = set()
+    whose: set[str] = set()  # backbones of runs that do not tell which store they were made from
+    for record in (*home.glob(f"runs/*/*/{RECORD}"), *home.glob(f"runs/*/*/{FAILED}")):
+        try:
+            told = json.loads(record.read_bytes())
+        except ValueError:
+            return  # nobody knows what that one was made from
+        if store := told.get("features"):
+            used.add(store)
+        else:
+            whose.add(told.get("identity", {}).get("backbone", ""))
+    for path in sorted((home / places.FEATURES).glob("*/")):
+        needed = path.name in used or path.name.rpartition("-")[0] in whose
+        if not needed and _age(path) >= days * 24 * 3600:
+            yield path, f"features that no run was made from, the last of them {days:g} days ago or more"
 
 
 def _age(path: Path) -> float:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
 
-from bench import plugins
-from bench._files import bench_home
+from bench import places, plugins
 from bench._inside import PACKAGES, ROOT, check_packages
 from bench.contracts import BenchError
 from bench.devices import ANOTHER_BUILD, gpu_supported
+from bench.places import bench_home
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -196,8 +196,14 @@ def _driver() -> str | None:
 
 def _disk() -> tuple[Status, str]:
     home = bench_home()  # raises where it cannot be written to
+    text = f"{home} can be written to"
+    if places.is_shared(home):
+        from bench.features import check_room  # which brings torch
+
+        check_room(places.features(home), NO_DISK_GB * 1000)
+        text += f", features lie in {places.features(home)}"
     free_gb = shutil.disk_usage(home).free / 1e9
-    text = f"{home} can be written to, {free_gb:.1f} GB free"
+    text += f", {free_gb:.1f} GB free"
     if free_gb < NO_DISK_GB:
         return "fail", f"{text}; set BENCH_HOME to a bigger disk"
     if free_gb < LOW_DISK_GB:

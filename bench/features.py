@@ -24,8 +24,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bench._files import temporary_beside, write_atomic
-from bench.contracts import Adapter, BenchError, Features, digest
+from bench._files import clear, sync, temporary_beside, write_atomic
+from bench.contracts import SEGMENT_CENTRE, Adapter, BenchError, Features, digest
 from bench.decoding import Job, prepared
 from bench.failures import InfrastructureError
 from bench.forward import Encoder, joined
@@ -63,11 +63,13 @@ class Extraction:
     forward: Mapping[str, Any] = field(default_factory=dict)
 
 
-def store_folder(home: Path, adapter: Adapter, num_frames: int, sampling: str, decoder: str, precision: str) -> Path:
-    """The store of one backbone and one way of sampling frames."""
+def store_folder(
+    features: Path, adapter: Adapter, num_frames: int, sampling: str, decoder: str, precision: str
+) -> Path:
+    """The store of one backbone and one way of sampling frames, in the folder of all stores."""
     facts = adapter.facts
     key = digest([FORMAT, facts.fingerprint, num_frames, sampling, decoder, precision])
-    return home / "features" / f"{facts.name}-{key}"
+    return features / f"{facts.name}-{key}"
 
 
 def row_keys(manifest: Manifest) -> list[str]:
@@ -87,8 +89,13 @@ def estimate_mb(num_videos: int, num_frames: int, embed_dim: int, extra: int = 0
 
 
 def check_room(folder: Path, needed_mb: float) -> None:
-    """Raises BenchError where the disk of a folder, which need not exist yet, has less room than `needed_mb` (10^6 bytes)."""
+    """Raises BenchError where a folder, which need not exist yet, cannot take so many MB (10^6 bytes): no room, or not ours to write to."""
     there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if needed_mb and not os.access(there, os.W_OK):
+        raise BenchError(
+            f"features are still to be computed, and {there} cannot be written to; ask its owner for that (chmod g+w), or name another "
+            "folder: features in [places] of the site file, or BENCH_HOME"
+        )
     free_mb = shutil.disk_usage(there).free / 1e6
     if needed_mb > free_mb:
         raise BenchError(
@@ -166,6 +173,7 @@ class FeatureStore:
         workers: int = 0,
         progress: Callable[[int], None] = lambda rows: None,
         encoder: Encoder | None = None,
+        sampling: str = SEGMENT_CENTRE,
     ) -> Extraction:
         """Decode, transform and encode what is missing, shard by shard; a kill loses at most the shard under way.
 
@@ -173,15 +181,17 @@ class FeatureStore:
             workers: processes that decode and transform while this one encodes; 0 does all of it in this one.
             progress: called with the number of rows finished since the last call.
             encoder: how the forward pass runs; float32 as it is unless given.
+            sampling: which frames are decoded, as in the name of the folder.
 
         Raises:
             BenchError: the disk has no room for it, a worker died, or the forward pass cannot run here.
         """
         encoder = encoder or Encoder(adapter)
+        clear(self.folder, ".*.tmp")
         todo = self.missing(manifest, positions)
         keys = row_keys(manifest)
         encoded = failed = 0
-        jobs = [Job(manifest.rows.iloc[p], keys[p], num_frames) for p in todo]
+        jobs = [Job(manifest.rows.iloc[p], keys[p], num_frames, sampling) for p in todo]
         with closing(prepared(jobs, adapter.transform, workers)) as videos:
             for start in range(0, len(jobs), SHARD_ROWS):
                 # Each time: a stored shard tells what the backbone's facts may not, and the disk is not ours alone.
@@ -203,7 +213,9 @@ class FeatureStore:
         forward: Mapping[str, Any],
         ms_a_video: float,
     ) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copymode(self.folder.parent, self.folder)  # what a group shares stays writable for the group
         path = self.folder / f"{digest([keys, sorted(failed)])}.safetensors"
         # Not in the shard: equal features are equal bytes, however long they took.
         write_atomic(_ms_file(path), json.dumps({"ms_a_video": ms_a_video}))
@@ -214,7 +226,9 @@ class FeatureStore:
             save_file(dict(tensors), temporary, metadata={"rows": rows})
             with temporary.open("rb") as f:
                 os.fsync(f.fileno())
+            temporary.chmod(self.folder.stat().st_mode & 0o666)
             temporary.replace(path)
+            sync(self.folder)
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 
-from bench.contracts import BenchError
+from bench.clips import indices
+from bench.contracts import SEGMENT_CENTRE, BenchError
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -30,24 +32,17 @@ class UndecodableVideo(BenchError):
     """A video that gives no frame; recorded with its reason and counted, never replaced by another."""
 
 
-def segment_centres(count: int, num_frames: int) -> np.ndarray:
-    """int64 `(T,)`: the centre frame of each of T equal segments of `count` frames; short videos repeat frames.
-
-    Source: TSN's test-time sampling (Wang et al., 2016). Unlike a fixed stride it reaches the last segment.
-    """
-    if count < 1 or num_frames < 1:
-        raise ValueError(f"count {count} and num_frames {num_frames} must be positive")
-    return ((2 * np.arange(num_frames) + 1) * count // (2 * num_frames)).astype(np.int64)
-
-
 def read(
     path: Path | str,
     num_frames: int,
     start_s: float = math.nan,
     end_s: float = math.nan,
     box: tuple[float, float, float, float] | None = None,
+    sampling: str = SEGMENT_CENTRE,
 ) -> np.ndarray:
-    """Decode the segment centres of a video, or of its part in [start_s, end_s), upright, cut to `box` (x0, y0, x1, y1 in [0, 1]).
+    """Decode the frames that `sampling` chooses (see `bench.clips.indices`) from a video, or from its part in [start_s, end_s).
+
+    They are upright and cut to `box` (x0, y0, x1, y1 in [0, 1]).
 
     Returns:
         uint8 `(T, H, W, 3)` RGB, a fresh array.
@@ -57,20 +52,91 @@ def read(
         OSError: the disk or the network drive failed, or the file may not be read.
     """
     path = Path(path)
+    with _told(path):
+        whole = math.isnan(start_s) and math.isnan(end_s)
+        # One pass where the header tells the truth; a second one with the right count where it does not.
+        told, fps = _header(path)
+        guess = told if whole else 0
+        count = guess or _count(path, start_s, end_s)
+        chosen, seen = _take(path, indices(sampling, count, num_frames, fps), start_s, end_s) if count else ([], 0)
+        _check_whole(path, guess, seen)
+        if seen != count and seen > 0:
+            chosen, _ = _take(path, indices(sampling, seen, num_frames, fps), start_s, end_s)
+        return _stacked(path, chosen, start_s, end_s, box)
+
+
+def examine(path: Path | str, start_s: float = math.nan, end_s: float = math.nan) -> tuple[int, float]:
+    """How many frames a video, or its part in [start_s, end_s), has when all of them are decoded, and its frames a second (0: not told).
+
+    Raises:
+        UndecodableVideo, OSError: as `read`.
+    """
+    path = Path(path)
+    with _told(path):
+        whole = math.isnan(start_s) and math.isnan(end_s)
+        guess, fps = _header(path)
+        last, count, shape = None, 0, None
+        for frame in _frames(path, start_s, end_s):
+            shape = shape or (frame.height, frame.width)
+            if (frame.height, frame.width) != shape:
+                raise UndecodableVideo(_CHANGES.format(path.name))
+            last, count = frame, count + 1
+        if whole:
+            _check_whole(path, guess, count)
+        if last is None:
+            raise UndecodableVideo(_no_frame(path, start_s, end_s))
+        _upright(last)  # a pixel format that cannot be shown is found out here
+        return count, fps
+
+
+def read_at(
+    path: Path | str,
+    numbers: Sequence[int] | np.ndarray,
+    start_s: float = math.nan,
+    end_s: float = math.nan,
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    """Decode the frames of these numbers, counted from 0 in the part [start_s, end_s), in any order, with repeats, as `read` does.
+
+    Returns:
+        uint8 `(T, H, W, 3)` RGB, a fresh array.
+
+    Raises:
+        UndecodableVideo: as `read`, or there is no frame of such a number.
+        OSError: as `read`.
+    """
+    path, wanted = Path(path), [int(i) for i in numbers]
+    with _told(path):
+        found: dict[int, VideoFrame] = {}
+        needed, most = set(wanted), max(wanted)
+        for number, frame in enumerate(_frames(path, start_s, end_s)):
+            if number in needed:
+                found[number] = frame
+            if number == most:
+                break
+        if len(found) < len(needed):
+            raise UndecodableVideo(f"{path.name}: it has no frame {min(needed - set(found))}")
+        pictures = {number: _upright(frame) for number, frame in found.items()}
+        return _stacked(path, [pictures[i] for i in wanted], start_s, end_s, box)
+
+
+_CHANGES = "{}: the picture size changes within the video"
+
+
+def _no_frame(path: Path, start_s: float, end_s: float) -> str:
+    window = "" if math.isnan(start_s) and math.isnan(end_s) else f" between {start_s} s and {end_s} s"
+    return f"{path.name}: no frame{window}"
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever a decoder says of a video in the block is told as what it means for the video."""
     if not path.is_file():
         raise UndecodableVideo(f"{path.name}: no such file")
     if path.stat().st_size == 0:
         raise UndecodableVideo(f"{path.name}: the file is empty")
     try:
-        whole = math.isnan(start_s) and math.isnan(end_s)
-        # One pass where the header tells the truth; a second one with the right count where it does not.
-        guess = _header_count(path) if whole else 0
-        count = guess or _count(path, start_s, end_s)
-        chosen, seen = _take(path, segment_centres(count, num_frames), start_s, end_s) if count else ([], 0)
-        if whole and 0 < seen < WHOLE * guess:
-            raise UndecodableVideo(f"{path.name}: cut off: its header says {guess} frames, {seen} can be decoded")
-        if seen != count and seen > 0:
-            chosen, _ = _take(path, segment_centres(seen, num_frames), start_s, end_s)
+        yield
     except UndecodableVideo:
         raise
     except OSError as error:
@@ -79,11 +145,25 @@ def read(
         raise UndecodableVideo(f"{path.name}: {type(error).__name__}: {error}") from error
     except (av.FFmpegError, ValueError, IndexError) as error:
         raise UndecodableVideo(f"{path.name}: {type(error).__name__}: {error}") from error
+
+
+def _check_whole(path: Path, told: int, seen: int) -> None:
+    if 0 < seen < WHOLE * told:
+        raise UndecodableVideo(f"{path.name}: cut off: its header says {told} frames, {seen} can be decoded")
+
+
+def _stacked(
+    path: Path,
+    chosen: Sequence[np.ndarray],
+    start_s: float,
+    end_s: float,
+    box: tuple[float, float, float, float] | None,
+) -> np.ndarray:
+    """Frames as one array, cut to the box."""
     if not chosen:
-        window = "" if math.isnan(start_s) and math.isnan(end_s) else f" between {start_s} s and {end_s} s"
-        raise UndecodableVideo(f"{path.name}: no frame{window}")
+        raise UndecodableVideo(_no_frame(path, start_s, end_s))
     if len({frame.shape for frame in chosen}) != 1:
-        raise UndecodableVideo(f"{path.name}: the picture size changes within the video")
+        raise UndecodableVideo(_CHANGES.format(path.name))
     video = np.stack(chosen)
     if box is not None:
         height, width = video.shape[1:3]
@@ -93,9 +173,11 @@ def read(
     return video
 
 
-def _header_count(path: Path) -> int:
+def _header(path: Path) -> tuple[int, float]:
+    """What the container says of frames and of frames a second; 0 where it does not."""
     with av.open(str(path)) as container:
-        return container.streams.video[0].frames if container.streams.video else 0
+        stream = container.streams.video[0] if container.streams.video else None
+        return (stream.frames, float(stream.average_rate or 0)) if stream else (0, 0.0)
 
 
 def _frames(path: Path, start_s: float, end_s: float) -> Iterator[VideoFrame]:
@@ -125,16 +207,14 @@ def _count(path: Path, start_s: float, end_s: float) -> int:
 
 
 def _take(path: Path, wanted: np.ndarray, start_s: float, end_s: float) -> tuple[list[np.ndarray], int]:
-    """The wanted frames (sorted indices, repeats allowed) and how many frames there were in all."""
-    repeats: dict[int, int] = {}
-    for index in wanted.tolist():
-        repeats[index] = repeats.get(index, 0) + 1
-    chosen: list[np.ndarray] = []
+    """The wanted frames (indices in any order, repeats allowed), those that there are, and how many frames there were in all."""
+    needed = set(wanted.tolist())
+    found: dict[int, np.ndarray] = {}
     seen = 0
     for seen, frame in enumerate(_frames(path, start_s, end_s), start=1):  # noqa: B007 - the last value is the count
-        if seen - 1 in repeats:
-            chosen.extend([_upright(frame)] * repeats[seen - 1])
-    return chosen, seen
+        if seen - 1 in needed:
+            found[seen - 1] = _upright(frame)
+    return [found[i] for i in wanted.tolist() if i in found], seen
 
 
 def _upright(frame: VideoFrame) -> np.ndarray:

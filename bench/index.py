@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench._files import write_atomic
+from bench._files import clear, write_atomic
 from bench._folders import Lists, Stamp, read, stamp
 from bench._processes import cores
 from bench._table import Index, merged, of_rows
@@ -29,7 +28,6 @@ from bench.specs import SCHEMA
 FORMAT = 2  # of the file; raise it when its columns or what is read from a folder changes
 MAGIC = f"kpbench index {FORMAT}.{SCHEMA}\n".encode()
 MANY = 2000  # folders that are worth processes of their own
-TEMPORARY_S = 3600  # a temporary file older than this is of a process that was killed
 
 
 def path(home: Path) -> Path:
@@ -77,9 +75,7 @@ def rebuild(home: Path) -> int:
         write_atomic(path(home), pack(index))
     except OSError as error:
         raise BenchError(f"{path(home)} cannot be written ({error.strerror}); make {home} writable") from error
-    for left in path(home).parent.glob(".runs.index.*.tmp"):
-        if time.time() - left.stat().st_mtime > TEMPORARY_S:
-            left.unlink(missing_ok=True)
+    clear(path(home).parent, ".runs.index.*.tmp")
     return int(index.runs.num_rows)
 
 

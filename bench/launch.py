@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import submitit
 
-from bench import devices, jobs, store, trials, worker
+from bench import devices, jobs, places, store, trials, worker
 from bench._inside import ROOT
 from bench._processes import cores
 from bench._progress import bars
@@ -83,7 +83,7 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
     gpus = devices.count()
     with bars() as bar:
         work = work_of(todo, home, shards=SHARDS_A_GPU_TASK if gpus else 1)
-        check_room(home / "features", work.megabytes)
+        check_room(places.features(home), work.megabytes)
         if work.num_videos:
             bar.console.print(f"features still to be computed: {work.num_videos} videos, {work.megabytes:,.1f} MB")
         job = jobs.create(home, work.stages, {"where": where, "source": source_digest()})
@@ -110,7 +110,7 @@ def launch_studies(
         return
     with bars() as bar:
         work = work_of_studies(unfinished, seeds, home, count, SHARDS_A_GPU_TASK if gpus else 1)
-        check_room(home / "features", work.megabytes)
+        check_room(places.features(home), work.megabytes)
         job = jobs.create(home, work.stages, {"where": where, "source": source_digest()})
         _stage(job, "features", where, min(count, gpus) if gpus else count, gpus, bar)
         _raise_first(job)

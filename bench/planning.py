@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import devices, knowledge, plugins, protocols
+from bench import devices, knowledge, places, plugins, protocols
 from bench import manifest as manifests
 from bench._files import write_atomic
 from bench.contracts import (
@@ -67,6 +67,7 @@ def resolve(spec: RunSpec, home: Path, progress: Progress = silent) -> ResolvedR
         backbone=adapter.facts.name,
         adapter=adapter.facts.identity,
         num_frames=_num_frames(spec, adapter.facts),
+        sampling=spec.frames.sampling or adapter.facts.sampling,
         bank=bank,
         config=as_pairs(dataclasses.asdict(config)),
         versions=as_pairs(
@@ -254,7 +255,7 @@ def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
     wanted: dict[tuple[Any, ...], tuple[ResolvedRun, set[int]]] = {}
     for r in planned:
         views = views_of(r, home)
-        how = (r.num_frames, r.spec.frames.sampling, r.spec.frames.decoder, r.spec.numerics)
+        how = (r.num_frames, r.sampling, r.spec.frames.decoder, r.spec.numerics)
         key = (r.backbone, r.adapter, how, r.manifest)
         wanted.setdefault(key, (r, set()))[1].update(views.train, views.val)
         if r.spec.evaluation == "test":
@@ -271,7 +272,9 @@ def feature_store(resolved: ResolvedRun, home: Path, device: str | None = None) 
     device = device or device_of(adapter).type
     # Features of two kinds of device agree to rounding only, so they never stand in one store.
     numerics = spec.numerics + ("" if device == "cpu" else f" on {device}")
-    folder = store_folder(home, adapter, resolved.num_frames, spec.frames.sampling, spec.frames.decoder, numerics)
+    folder = store_folder(
+        places.features(home), adapter, resolved.num_frames, resolved.sampling, spec.frames.decoder, numerics
+    )
     return FeatureStore(folder)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.contracts import BenchError
 
+HASH = "#sha256="  # between a file of an open name and the hash that it should have
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {
     "adapters": "adapters",
@@ -97,16 +98,23 @@ def _open_adapter(name: str) -> ModuleType:
 def absolute(name: str) -> str:
     """An open name with the paths in it made absolute, so that it means the same in every worker; other names as they are."""
     scheme, colon, _ = name.partition(":")
-    return scheme + colon + "@".join(str(_there(part)) if _there(part) else part for part in _parts(name))
+    return scheme + colon + "@".join(_absolute(part) for part in _parts(name))
 
 
 def paths(name: str) -> list[Path]:
     """The files and folders that an open name points to."""
-    return [path for part in _parts(name) if (path := _there(part))]
+    return [path for part in _parts(name) if (path := _there(part.partition(HASH)[0]))]
+
+
+def _absolute(part: str) -> str:
+    """A path, with the hash that may stand behind it, made absolute; anything else as it is."""
+    place, mark, sha256 = part.partition(HASH)
+    path = _there(place)
+    return f"{path}{mark}{sha256}" if path else part
 
 
 def _parts(name: str) -> list[str]:
-    """What stands behind the scheme: one path, which may hold an @, or WHAT@FILE."""
+    """What stands behind the scheme: one path, which may hold an @, or WHAT@FILE, or WHAT@FILE#sha256=HEX."""
     rest = name.partition(":")[2]
     return [rest] if _there(rest) else rest.split("@", 1)
 

@@ -5,6 +5,7 @@ A view is one forward pass whose scores are averaged with those of others: a cli
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +17,9 @@ from typing import Any
 import yaml
 
 from bench import plugins
+from bench.clips import CROPS, Pipeline
 from bench.compat import mmaction2
 from bench.contracts import BenchError
-
-CROPS = {"CenterCrop": 1, "ThreeCrop": 3, "TenCrop": 10}
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,34 @@ def find(name: str) -> Recognizer:
         reported=tuple(reported for entry in entries for reported in _accuracies(entry)),
         **_test_time(config),
     )
+
+
+def pipeline(name: str) -> Pipeline:
+    """What a recogniser's test pipeline does to a video, for one view. Raises BenchError where the config has none that is known here."""
+    config = mmaction2.read_config(path_of(name))
+    steps = _pipeline(config, "test")
+    if not steps:
+        raise BenchError(
+            f"the config {name} has no test pipeline, so nobody says which frames it is shown; take another"
+        )
+    try:
+        found = Pipeline.of(steps)
+    except BenchError as error:
+        raise BenchError(f"{name}: {error}") from error
+    one = found.sampling.one
+    if one.clip_len == 1 and _mixes_frames(config["model"]):
+        # Its layers are made for as many frames as it was trained on; the test pipeline may show several times that.
+        one = dataclasses.replace(one, num_clips=find(name).frames or one.num_clips)
+    return dataclasses.replace(found, sampling=one)
+
+
+def trained_on(file: str) -> str | None:
+    """What the index says that a checkpoint of this file name was trained on, such as "ImageNet, Kinetics-400", or None."""
+    for entry in (entry for entries in _index().values() for entry in entries):
+        if str(entry.get("Weights", "")).rpartition("/")[2] == file:
+            told = entry["Metadata"].get("Pretrained"), entry["Metadata"].get("Training Data")
+            return ", ".join(dict.fromkeys(str(one) for one in told if one and one != "None"))
+    return None
 
 
 def num_parameters(name: str) -> int:

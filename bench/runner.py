@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from bench import checkpoints, failures, knowledge, memory, metrics, plugins, protocols, records, stopping, store
-from bench._files import bench_home
 from bench._processes import cores
 from bench.contracts import (
     TRAIN,
@@ -33,6 +32,7 @@ from bench.decoding import decode_workers
 from bench.forward import Encoder, device_of
 from bench.frozen import parameter_hash
 from bench.interpretation import samples, told
+from bench.places import bench_home
 from bench.planning import classes as classes_of
 from bench.planning import columns, feature_store, lacking, load_adapter, load_manifest, needs, resolve
 from bench.provenance import provenance
@@ -91,6 +91,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
         "identity": resolved.identity(),
         "columns": {**known, **facts, "seconds": time.perf_counter() - started},
         "undecodable": dict(predictions.failed),
+        "features": feature_store(resolved, home).folder.name,
         "forward": computed_with,
         "backbone": _told(load_adapter(resolved.spec.backbone).facts),
         "provenance": provenance(),
@@ -280,7 +281,9 @@ def extract_rows(
     count = decode_workers(encoder.device.type, cores()) if workers is None else workers
     manifest, features = load_manifest(home, resolved.manifest), feature_store(resolved, home)
     with _one_thread():
-        return features.fill(manifest, positions, adapter, resolved.num_frames, count, progress, encoder)
+        return features.fill(
+            manifest, positions, adapter, resolved.num_frames, count, progress, encoder, resolved.sampling
+        )
 
 
 def _encoder(adapter: Adapter, precision: str, compile: bool, num_frames: int) -> Encoder:

@@ -46,28 +46,45 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A cluster: where backbones run, how jobs start, and the resources of the two kinds of work."""
+    """A cluster: where backbones run, where things lie, how jobs start, and the resources of the two kinds of work.
+
+    `home` and `store`, of features, are whole paths, or "" for where they lie without being told; `scratch` is a shell's word, which
+    is expanded on a node.
+    """
 
     path: Path
     device: str = "cuda"
     python: str = ""
+    home: str = ""
+    store: str = ""
     scratch: str = ""
     features: Resources
     runs: Resources
 
 
 KINDS = ("features", "runs")
-TOP = ("device", "python", "scratch")
+TOP = ("device", "python")
+PLACES = {"home": "home", "features": "store", "scratch": "scratch"}  # key in [places] -> field
 
 
 def find(home: Path) -> Path:
     """The site file: $BENCH_SITE, else site.toml in $BENCH_HOME. Raises BenchError where there is none."""
-    named = os.environ.get(VARIABLE)
-    path = Path(named).expanduser().resolve() if named else home / "site.toml"
+    path = _path(home)
     if not path.is_file():
-        where = f"${VARIABLE} is {path}, and there is no such file" if named else f"there is no site file at {path}"
+        named = f"${VARIABLE} is {path}, and there is no such file"
+        where = named if os.environ.get(VARIABLE) else f"there is no site file at {path}"
         raise BenchError(f"{where}; copy docs/site.example.toml there and fill in your cluster's partition and account")
     return path
+
+
+def is_there(home: Path) -> bool:
+    """Whether a site file is named, or lies in the home."""
+    return bool(os.environ.get(VARIABLE)) or _path(home).is_file()
+
+
+def _path(home: Path) -> Path:
+    named = os.environ.get(VARIABLE)
+    return Path(named).expanduser().resolve() if named else home / "site.toml"
 
 
 def load(path: Path) -> Site:
@@ -78,6 +95,8 @@ def load(path: Path) -> Site:
         raise BenchError(f"{path} cannot be read as TOML: {error}") from error
     tables = {kind: told.pop(kind, {}) for kind in KINDS}
     own = {key: told.pop(key) for key in TOP if key in told}
+    places = told.pop("places", {})
+    _of_type(path, "places", places, dict)
     for key, value in own.items():
         _of_type(path, key, value, str)
     if own.get("device", "cuda") not in DEVICES:
@@ -85,7 +104,24 @@ def load(path: Path) -> Site:
     for kind, table in tables.items():
         _of_type(path, kind, table, dict)
     made = {kind: _resources(path, {**told, **table}, told, kind, table) for kind, table in tables.items()}
-    return Site(path=path, features=made["features"], runs=made["runs"], **own)
+    return Site(path=path, features=made["features"], runs=made["runs"], **own, **_places(path, places))
+
+
+def _places(path: Path, told: Mapping[str, Any]) -> dict[str, str]:
+    """What [places] says, by field; `~` and variables are expanded here, but for what only a node knows."""
+    found = {}
+    for key, value in told.items():
+        if key not in PLACES:
+            raise _unknown(path, "[places] ", key, list(PLACES))
+        _of_type(path, key, value, str)
+        if key != "scratch" and value:
+            value = os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 - both on text
+            if not os.path.isabs(value) or "$" in value:  # noqa: PTH117
+                raise BenchError(
+                    f"{path}: {key} in [places] is {value!r}; it is a whole path, of variables that are set"
+                )
+        found[PLACES[key]] = value
+    return found
 
 
 def _resources(
@@ -96,7 +132,7 @@ def _resources(
     for where, table in (("", common), (f"[{kind}] ", own)):
         for key in table:
             if key not in known:
-                raise _unknown(path, where, key, [*known, *(() if where else (*TOP, *KINDS))])
+                raise _unknown(path, where, key, [*known, *(() if where else (*TOP, "places", *KINDS))])
     found: dict[str, Any] = {}
     for key, value in values.items():
         if key == "time":

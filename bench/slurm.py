@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import devices, jobs
+from bench import devices, jobs, sites
 from bench._files import write_atomic
 from bench._inside import PACKAGES, ROOT
 from bench.contracts import BenchError
@@ -150,6 +150,7 @@ def _environment(site: Site, home: Path, root: Path) -> Iterator[None]:
         "PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "BENCH_HOME": str(home),
+        sites.VARIABLE: str(site.path),
         COMMAND: json.dumps(sys.argv),
         devices.VARIABLE: site.device,
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.contracts import BenchError, digest
+from bench.contracts import SEGMENT_CENTRE, BenchError, digest
 
 SCHEMA = 1  # of the run folder; a folder of another schema is refused, never guessed at
 PROTOCOLS = ("zero_shot", "few_shot", "cross_subject", "base_to_novel")
@@ -24,7 +24,7 @@ BANK_CONTROLS: Mapping[str, str] = {
     "kind": "{} only",
 }
 FIXED_CONTROLS = ("none", "kind")  # the others are drawn anew for each seed
-SAMPLINGS = ("segment_centre",)
+SAMPLINGS = (SEGMENT_CENTRE,)
 DECODERS = ("pyav",)
 EVALUATIONS = ("test", "validation")  # the view that a run is scored on
 PRECISIONS = ("float32", "bf16", "fp16")  # of a backbone's forward pass; the last two by autocast
@@ -34,16 +34,17 @@ Pairs = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSpec:
-    """Which frames of a video are looked at. `num_frames` None means the backbone's own number."""
+    """Which frames of a video are looked at. `num_frames` and `sampling` None mean the backbone's own."""
 
     num_frames: int | None = None
-    sampling: str = "segment_centre"
+    sampling: str | None = None
     decoder: str = "pyav"
 
     def __post_init__(self) -> None:
         if self.num_frames is not None and self.num_frames < 1:
             raise BenchError(f"num_frames is {self.num_frames}; it is at least 1")
-        _one_of("sampling", self.sampling, SAMPLINGS)
+        if self.sampling is not None:
+            _one_of("sampling", self.sampling, SAMPLINGS)
         _one_of("decoder", self.decoder, DECODERS)
 
 
@@ -136,6 +137,7 @@ class ResolvedRun:
     backbone: str  # the backbone's own name: what the spec says, or a folder's name without its path
     adapter: str  # identity of the backbone: its weights, its transform, its text side
     num_frames: int
+    sampling: str = SEGMENT_CENTRE
     bank: str | None  # digest of the statements the method is shown, after the control
     config: Pairs  # the method's config, whole
     versions: tuple[tuple[str, int], ...]  # VERSION of each plug-in and of the protocol
@@ -160,7 +162,7 @@ class ResolvedRun:
             "manifest": self.manifest,
             "backbone": self.backbone,
             "adapter": self.adapter,
-            "frames": [self.num_frames, spec.frames.sampling, spec.frames.decoder],
+            "frames": [self.num_frames, self.sampling, spec.frames.decoder],
             "precision": spec.numerics,
             "protocol": [spec.protocol, spec.shots, spec.split, spec.seed],
             "method": spec.method,

@@ -1,7 +1,7 @@
 """Kill a worker before and after every fsync and rename on its way, then let another finish: run as a program, with a warm parent.
 
-`python tests/killing.py HOME JOB RUN_ID`: forks for each try, so that torch is imported once. Prints
-JSON: how many places there were, and what was wrong after which.
+`python tests/killing.py HOME JOB STAGE RUN_ID`: forks for each try, so that torch is imported once. Prints
+JSON: how many places there were, what was wrong after which, and the names of what was made.
 """
 
 import json
@@ -49,31 +49,42 @@ def die_at(place, after):
         setattr(os, name, counted(getattr(os, name)))
 
 
-def state(home, run_id):
-    """What must be the same after every try: the predictions, and the names of everything that lies about."""
-    shelf = home / "runs" / run_id[:2]
-    folders = ("leases", "checkpoints")
-    lying = [str(p.relative_to(home)) for p in sorted(shelf.iterdir()) if p.name != run_id]
-    lying += [
-        str(p.relative_to(home)) for name in folders if (home / name).is_dir() for p in sorted((home / name).iterdir())
-    ]
-    run = {p.name for p in (shelf / run_id).iterdir()}
-    return {"predictions": (shelf / run_id / "predictions.npz").read_bytes().hex(), "lying": lying, "run": sorted(run)}
+def made(home, stage, run_id):
+    """What a stage makes, by name: the shards of features, or the predictions of the run beside its other files."""
+    if stage == "features":
+        return {path.name: path for path in sorted(home.glob("features/*/*.safetensors"))}
+    return {path.name: path for path in sorted((home / "runs" / run_id[:2] / run_id).iterdir())}
 
 
-def main(base, job, run_id):
-    # Warm, so that children import nothing: an optimizer brings torch._dynamo, which takes seconds.
-    import torch._dynamo  # noqa: F401
+def state(home, stage, run_id):
+    """What must be the same after every try: the bytes, and the names of everything that lies about."""
+    found = made(home, stage, run_id)
+    same = found if stage == "features" else {"predictions.npz": found["predictions.npz"]}
+    shelves = {"features": home.glob("features/*"), "runs": [home / "runs" / run_id[:2]]}[stage]
+    own = (*found, *(Path(name).stem + ".cost.json" for name in found), run_id)
+    folders = (*shelves, home / "leases", home / "checkpoints")
+    lying = [str(p.relative_to(home)) for f in folders if f.is_dir() for p in sorted(f.iterdir()) if p.name not in own]
+    return {"bytes": {n: p.read_bytes().hex() for n, p in same.items()}, "lying": lying, "made": sorted(found)}
 
-    from bench import checkpoints, jobs, knowledge, runner, store, worker  # noqa: F401
+
+def finished(home, stage, run_id):
+    """What is whole by now and must not be written again: path -> inode."""
+    whole = home.glob("features/*/*.safetensors") if stage == "features" else home.glob(f"runs/*/{run_id}/COMPLETE")
+    return {path: path.stat().st_ino for path in whole}
+
+
+def main(base, job, stage, run_id):
+    # Warm, so that children import nothing.
+    from bench import checkpoints, features, jobs, knowledge, runner, worker  # noqa: F401
 
     knowledge.words()
     checkpoints.EVERY_S = 0.0  # one at every epoch
     checkpoints.keeping.__wrapped__.__defaults__ = (0.0,)
+    features.SHARD_ROWS = 12  # two shards
     work_in = base.parent / "try"
 
     def work():
-        worker.work(str(work_in / "jobs" / job), "runs")
+        worker.work(str(work_in / "jobs" / job), stage)
 
     def fresh():
         shutil.rmtree(work_in, ignore_errors=True)
@@ -81,7 +92,7 @@ def main(base, job, run_id):
 
     fresh()
     assert forked(work) == 0
-    wanted = state(work_in, run_id)
+    wanted = state(work_in, stage, run_id)
     wrong, place, num = [], 0, {False: 0, True: 0}
     while True:
         place += 1
@@ -97,19 +108,17 @@ def main(base, job, run_id):
             if codes[-1] != KILLED:
                 continue
             num[after] += 1
-            whole = store.is_complete(work_in, run_id)
-            before = (work_in / "runs" / run_id[:2] / run_id / "COMPLETE").stat().st_ino if whole else None
+            whole = finished(work_in, stage, run_id)
             if forked(work) != 0:
                 wrong.append([place, after, "the second worker failed"])
                 continue
-            found = state(work_in, run_id)
+            found = state(work_in, stage, run_id)
             wrong += [[place, after, key] for key in wanted if found[key] != wanted[key]]
-            marker = work_in / "runs" / run_id[:2] / run_id / "COMPLETE"
-            if whole and marker.stat().st_ino != before:
-                wrong.append([place, after, "a complete run was written again"])
+            if not whole.items() <= finished(work_in, stage, run_id).items():
+                wrong.append([place, after, "what was complete was written again"])
         if codes == [0, 0]:
             break
-    print(json.dumps({"before": num[False], "after": num[True], "wrong": wrong, "run": wanted["run"]}))
+    print(json.dumps({"before": num[False], "after": num[True], "wrong": wrong, "made": wanted["made"]}))
 
 
 if __name__ == "__main__":

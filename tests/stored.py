@@ -18,7 +18,7 @@ def manifest_of(root, names=None, **columns):
 
 def store_of(home, adapter, **changes):
     values = {"num_frames": NUM, "sampling": "segment_centre", "decoder": "pyav", "precision": "float32", **changes}
-    return FeatureStore(store_folder(home, adapter, **values))
+    return FeatureStore(store_folder(home / "features", adapter, **values))
 
 
 def fill(store, manifest, adapter, positions=None, **more):

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from adapters._tiny.reversal import PAIRS, Pair
+from bench.clips import segment_centres
 from bench.contracts import Adapter, Features
 from bench.datasets._clips import Clip, sample_body
 from bench.datasets._figure import render
 from bench.datasets._motion import pose
-from bench.frames import read, segment_centres
+from bench.frames import read
 from bench.knowledge import statements
 from bench.prompting import flatten, mean_by_class
 

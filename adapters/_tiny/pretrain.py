@@ -28,9 +28,9 @@ from adapters._tiny.compositions import Sampler
 from adapters._tiny.evaluate import order, skeleton_root, zero_shot
 from adapters._tiny.model import HERE, load, save
 from adapters._tiny.train import RECIPES, train
-from bench._files import bench_home
 from bench.contracts import DataRequest
 from bench.knowledge import statements
+from bench.places import bench_home
 from bench.plugins import find
 
 FAMILIES = tuple(RECIPES)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench import _progress
-from bench._files import bench_home
 from bench.cli._common import Names, err, out, split
 from bench.contracts import BenchError
+from bench.places import bench_home
 
 if TYPE_CHECKING:
     from bench.knowledge.gathering import Gathered

@@ -11,11 +11,12 @@ import typer
 from rich.table import Table
 
 from bench import _progress, plugins
-from bench._files import bench_home, write_atomic
+from bench._files import write_atomic
 from bench.cli._common import choice_of, err, out, print_table
 from bench.contracts import BenchError
 from bench.knowledge import bank as banks
 from bench.knowledge._decisions import locked
+from bench.places import bench_home
 
 LISTED = 40  # statements that are printed of each sort; the report has them all
 

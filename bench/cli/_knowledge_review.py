@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from bench import _progress
-from bench._files import bench_home
 from bench.cli._common import choice_of, err, out
 from bench.contracts import BenchError
+from bench.places import bench_home
 
 
 def review(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from bench import jobs, sites, slurm
-from bench._files import bench_home
+from bench import jobs, places, sites, slurm
 from bench._inside import ROOT
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
+from bench.places import bench_home
 
 if TYPE_CHECKING:
     from bench.jobs import Job
@@ -46,8 +46,11 @@ def submit(work: Work, site: sites.Site, home: Path, told: Mapping[str, str], fr
         freeze: whether the workers run a copy of the source tree as it is now.
 
     Raises:
-        BenchError: Slurm does not take it; nothing of the submission stays then.
+        BenchError: the features have no room, or Slurm does not take it; nothing of the submission stays then.
     """
+    from bench.features import check_room
+
+    check_room(places.features(home), work.megabytes)
     job = jobs.create(home, work.stages, {**told, **slurm.told(site)})
     try:
         ids = slurm.submit(job, site, slurm.snapshot(job) if freeze else ROOT)
@@ -192,21 +195,21 @@ def du() -> None:
 
     home = bench_home(writes=False)
     found = disk.parts(home)
-    rows = [
-        (_megabytes(p.num_bytes), f"{p.num_files:,}", p.name, disk.WHAT.get(p.name.partition("/")[0], ""))
-        for p in found
-    ]
+    rows = [(_megabytes(p.num_bytes), f"{p.num_files:,}", p.name, p.kind) for p in found]
     print_table(Table("MB", "files", "folder", "what", box=None), rows)
     out.print(f"{_megabytes(sum(p.num_bytes for p in found))} MB in {home}")
 
 
 def gc(
     days: Annotated[
-        float, typer.Option(help="Submissions and their logs go when they have been done for so many days.")
+        float,
+        typer.Option(
+            help="Submissions with their logs, and features of no run, go when nobody touched them for so many days."
+        ),
     ] = 30.0,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise it is only said what would go.")] = False,
 ) -> None:
-    """What nothing in $BENCH_HOME refers to: leftovers of killed processes, old submissions. Example: python -m bench gc --days 7 --yes"""
+    """What nothing in $BENCH_HOME refers to: leftovers, old submissions, features of no run. Example: python -m bench gc --days 7 --yes"""
     from bench import disk
 
     home = bench_home(writes=yes)
@@ -214,7 +217,8 @@ def gc(
     for one in found:
         if yes:
             disk.remove(one)
-        out.print(f"{_megabytes(one.num_bytes):>10} MB  {one.path.relative_to(home)}  {one.why}")
+        place = one.path.relative_to(home) if one.path.is_relative_to(home) else one.path
+        out.print(f"{_megabytes(one.num_bytes):>10} MB  {place}  {one.why}")
     total = _megabytes(sum(one.num_bytes for one in found))
     out.print(f"{len(found)} things, {total} MB, {'are gone' if yes else 'could go: --yes deletes them'}")
 

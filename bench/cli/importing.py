@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from bench import _progress, plugins
-from bench._files import bench_home
 from bench.cli._common import choice_of, out
+from bench.places import bench_home
 
 SHOWN = 10  # ids and names told one by one
 

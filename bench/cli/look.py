@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 
 from bench import knowledge, plugins
-from bench._files import bench_home
 from bench.cli import cluster
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
+from bench.places import bench_home
 
 
 def list_names(

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench._files import bench_home
 from bench.cli._common import out
+from bench.places import bench_home
 
 
 def power(

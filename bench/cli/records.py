@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from bench import _progress
-from bench._files import bench_home
 from bench.cli._common import choice_of, err, out, tell_problems, visible
 from bench.cli.published import reproduce_published
+from bench.places import bench_home
 
 SHOWN = 20  # changes told one by one
 

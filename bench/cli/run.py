@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import _progress, plugins, sites
-from bench._files import bench_home
 from bench.cli._common import Names, choice_of, err, out, tell_problems
 from bench.contracts import BenchError
+from bench.places import bench_home
 
 if TYPE_CHECKING:
     from bench.launch import Outcome

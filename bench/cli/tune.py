@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import plugins, sites
-from bench._files import bench_home
 from bench._processes import cores
 from bench.cli._common import Names, choice_of, err, numbers, out, split, tell_problems
 from bench.contracts import BenchError, Choice, NotApplicable
+from bench.places import bench_home
 
 if TYPE_CHECKING:
     from bench.specs import ResolvedRun, RunSpec

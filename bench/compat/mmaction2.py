@@ -51,6 +51,8 @@ def import_mmaction() -> ModuleType:
         _stand_in_for_drn()
         importlib.import_module("mmaction.models")
         importlib.import_module("mmaction.utils").register_all_modules(init_default_scope=True)
+        # MMEngine tells of every value that is drawn, on the terminal.
+        importlib.import_module("mmengine.logging").MMLogger.get_current_instance().setLevel("ERROR")
     return mmaction
 
 
@@ -68,13 +70,14 @@ def read_config(path: Path) -> Mapping[str, Any]:
         return Config.fromfile(path)  # type: ignore[no-any-return]
 
 
-def build(path: Path, num_classes: int | None = None, values: bool = True) -> nn.Module:
+def build(path: Path, num_classes: int | None = None, values: bool = True, num_frames: int | None = None) -> nn.Module:
     """The recogniser of a config, in training mode, with the values that its constructors draw; no weights are looked for.
 
     Args:
         path: of the config.
         num_classes: in place of the config's own, also in auxiliary heads.
         values: False for a model of shapes alone, on torch's meta device, which takes no memory.
+        num_frames: a view, in place of the config's own, for models that are built for a number of them.
 
     Raises:
         BenchError: it needs a package that is not here (mmpretrain, mmcls), or compiled operators.
@@ -84,6 +87,8 @@ def build(path: Path, num_classes: int | None = None, values: bool = True) -> nn
     from mmaction.registry import MODELS
 
     model = _without_weights(read_config(path)["model"], num_classes)
+    if num_frames is not None:
+        model = _with_frames(model, num_frames)
     with ExitStack() as stack:
         if not values:
             stack.enter_context(torch.device("meta"))
@@ -97,6 +102,21 @@ def build(path: Path, num_classes: int | None = None, values: bool = True) -> nn
                 f"{path.stem} cannot be built here: {str(error).strip(chr(34)).splitlines()[0]} "
                 "(recognisers that need mmpretrain, mmcls or mmcv's compiled operators are left out)"
             ) from error
+
+
+def draw(model: Any) -> None:
+    """Draw a built recogniser's values as MMAction2 does for training from scratch, from torch's global generator.
+
+    What its constructors drew are torch's own defaults, with which some recognisers do not learn.
+    """
+    for module in model.modules():
+        # Each would load 2-D or CLIP weights from somewhere, which `build` left out of the config.
+        for switch, off in (("pretrained2d", False), ("clip_pretrained", False), ("pretrained_type", None)):
+            if hasattr(module, switch):
+                setattr(module, switch, off)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torchvision's and timm's backbones keep what their constructors drew
+        model.init_weights()
 
 
 def _without_weights(value: Any, num_classes: int | None) -> Any:
@@ -115,6 +135,18 @@ def _without_weights(value: Any, num_classes: int | None) -> Any:
     if value.get("type") == "UniFormerV2":
         kept["clip_pretrained"] = False  # its default is True
     return kept
+
+
+def _with_frames(value: Any, num_frames: int) -> Any:
+    """A model's config for another number of frames, by the names under which MMAction2's models take it."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_with_frames(v, num_frames) for v in value)
+    if not isinstance(value, Mapping):
+        return value
+    names = ("num_segments", "num_frames", "t_size", "temporal_size")
+    return {
+        k: num_frames if k in names and isinstance(v, int) else _with_frames(v, num_frames) for k, v in value.items()
+    }
 
 
 def _asks_for_weights(key: str, value: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import av
 import pandas as pd
 
-from bench._files import temporary_beside
+from bench._staging import publish
 
 if TYPE_CHECKING:
     from bench.datasets._figure import ImageArray
@@ -87,35 +86,19 @@ def ensure(
     """
     if is_whole(folder):
         return _read_index(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = temporary_beside(folder)
-    rows: list[dict[str, object]] = []
-    try:
+
+    def fill(staged: Path) -> None:
+        rows: list[dict[str, object]] = []
         for done, video in enumerate(videos(), start=1):
-            path = partial / video.path
+            path = staged / video.path
             path.parent.mkdir(parents=True, exist_ok=True)
             if video.frames is not None:
                 write_mp4(path, video.frames, fps)
-            rows.append(
-                {
-                    "video_id": video.video_id,
-                    "path": video.path,
-                    "label": video.label,
-                    "group": video.group,
-                    **video.numeric,
-                }
-            )
+            told = {"video_id": video.video_id, "path": video.path, "label": video.label, "group": video.group}
+            rows.append({**told, **video.numeric})
             progress(f"write {folder.name}", done, total)
-        index = pd.DataFrame(rows)
-        (partial / INDEX).write_text(index.to_csv(index=False, float_format="%.6g"))
-        (partial / MARKER).write_text(json.dumps({"videos": len(rows), "fps": fps}))
-        if folder.exists() and not is_whole(folder):
-            shutil.rmtree(folder)  # left over from a copy or a deletion that was broken off
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not is_whole(folder):  # another process may have been first with the same content
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (staged / INDEX).write_text(pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
+        (staged / MARKER).write_text(json.dumps({"videos": len(rows), "fps": fps}))
+
+    publish(folder, fill, is_whole)
     return _read_index(folder)

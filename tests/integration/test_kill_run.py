@@ -1,4 +1,4 @@
-"""A worker killed before and after every fsync and rename between stored features and COMPLETE: the next one ends with the same bytes."""
+"""A worker killed before and after every fsync and rename of an extraction and of a run: the next one ends with the same bytes."""
 
 import json
 import os
@@ -20,15 +20,20 @@ from bench.provenance import source_digest
 from bench.specs import RunSpec
 home = Path(sys.argv[1])
 spec = RunSpec(
-    dataset="folder", backbone="fake", method="coop", protocol="few_shot", shots=8, root=sys.argv[2], config={"epochs": 2}
+    dataset="folder", backbone="fake", method="coop", protocol="few_shot", shots=2, limit=4, root=sys.argv[2], config={"epochs": 2}
 )
 run = planning.resolve(spec, home)
-runner.extract([run], home)
+if sys.argv[3] == "runs":
+    runner.extract([run], home)
 print(jobs.create(home, work_of([run], home).stages, {"source": source_digest()}).job_id, run.run_id)
 """
 
 
-def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos):
+RUN = ["COMPLETE", "interpretation.json", "predictions.npz", "run.json", "scores.csv"]
+
+
+@pytest.mark.parametrize(("stage", "places"), [("features", 12), ("runs", 15)])
+def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos, stage, places):
     env = {**os.environ, "FAKE_PLACE": str(tmp_path), "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
 
     def python(*words):
@@ -37,10 +42,10 @@ def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, vi
         return done.stdout, done.stderr
 
     home = tmp_path / "home"
-    job, run_id = python("-c", PLAN, home, videos)[0].split()
-    said, errors = python(ROOT / "tests" / "killing.py", home, job, run_id)
+    job, run_id = python("-c", PLAN, home, videos, stage)[0].split()
+    said, errors = python(ROOT / "tests" / "killing.py", home, job, stage, run_id)
     found = json.loads(said.splitlines()[-1])
-    print(found["before"], "places")
+    print(stage, found["before"], "places")
     assert found["wrong"] == [], errors[-3000:]
-    assert found["before"] == found["after"] >= 15
-    assert found["run"] == ["COMPLETE", "interpretation.json", "predictions.npz", "run.json", "scores.csv"]
+    assert found["before"] == found["after"] >= places
+    assert found["made"] == RUN if stage == "runs" else len(found["made"]) == 2

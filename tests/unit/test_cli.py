@@ -6,7 +6,7 @@ import made_runs
 import pytest
 from commands import bench
 
-from bench import _files, index, store
+from bench import index, places, store
 from bench.cli._common import visible
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e :boom: [bold]"
@@ -46,7 +46,7 @@ def test_looking_needs_no_home_that_can_be_written_to(home, words, capsys, monke
         raise PermissionError(13, "Permission denied")
 
     made = sorted(p for p in home.rglob("*") if "index" not in p.parts)
-    monkeypatch.setattr(_files.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(places.tempfile, "TemporaryFile", refused)
     monkeypatch.setattr(index, "write_atomic", refused)
     code, out, err = bench(capsys, monkeypatch, *words)
     assert out and "cannot be written to" not in err and code == (1 if words == ("status",) else 0)

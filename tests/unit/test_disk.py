@@ -30,6 +30,11 @@ def written(path, size=1):
     return path
 
 
+def record(home, run_id, **told):
+    complete(home, run_id)
+    (store.run_folder(home, run_id) / "run.json").write_text(json.dumps(told))
+
+
 def names(home, days=30.0):
     return {str(w.path.relative_to(home)) for w in disk.waste(home, days)}
 
@@ -82,6 +87,33 @@ def test_submissions_go_when_they_have_been_done_for_so_long(tmp_path):
     assert names(tmp_path, 7) == {f"jobs/{made[0].job_id}"} and names(tmp_path, 9) == set()
     with pytest.raises(BenchError, match="-1 days ago is in the future"):
         disk.waste(tmp_path, -1)
+
+
+def test_features_that_no_run_was_made_from_go_when_they_are_old(tmp_path):
+    for store_name in ("clip-1", "clip-2", "siglip-1", "x-clip-1", "x-clip-2"):
+        old(written(tmp_path / "features" / store_name / "a").parent, 8)
+    record(tmp_path, RUN, features="clip-1")
+    record(tmp_path, OTHER, identity={"backbone": "x-clip"})  # of before a record told
+    assert names(tmp_path, 7) == {"features/clip-2", "features/siglip-1"} and names(tmp_path, 9) == set()
+    job = jobs.create(tmp_path, {"features": [], "runs": [{"lease": "a" * 12}]}, {})
+    assert names(tmp_path, 7) == set(), "what is under way may need them"
+    job.cancel()
+    complete(tmp_path, "a" * 12)
+    assert "features/clip-2" in names(tmp_path, 7)
+    (store.run_folder(tmp_path, RUN) / "run.json").write_text("{")
+    assert "features/clip-2" not in names(tmp_path, 7), "a damaged record may be of it"
+
+
+def test_shared_features_are_shown_and_stay(tmp_path, monkeypatch):
+    home, group = tmp_path / "home", tmp_path / "group"
+    monkeypatch.setenv("BENCH_HOME", str(home))
+    home.mkdir()
+    (home / "site.toml").write_text(f'[places]\nfeatures = "{group}"')
+    old(written(group / "clip-1" / "a", 7).parent, 90)
+    left = old(written(group / "clip-1" / ".b.safetensors.1-ab.tmp"), 2)
+    assert [(p.name, p.num_bytes) for p in disk.parts(home)] == [(str(group / "clip-1"), 8)]
+    assert "shared" in disk.parts(home)[0].kind
+    assert [w.path for w in disk.waste(home, 7)] == [left]
 
 
 def test_gc_says_what_would_go_and_deletes_when_told(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 import collections
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -264,14 +265,17 @@ def test_a_stop_in_the_middle_of_writing_leaves_nothing(root, tmp_path, monkeypa
     assert fill(store, manifest, adapter).encoded == 6
 
 
-def test_a_temporary_file_that_a_kill_left_is_no_shard(root, tmp_path):
+def test_a_temporary_file_that_a_kill_left_is_no_shard_and_goes(root, tmp_path):
     adapter, manifest = FakeAdapter(), manifest_of(root)
     store = store_of(tmp_path, adapter)
     store.folder.mkdir(parents=True)
-    left = features.temporary_beside(store.folder / f"{'0' * 16}.safetensors")
-    left.write_bytes(b"half a shard")
+    living = features.temporary_beside(store.folder / f"{'0' * 16}.safetensors")
+    dead = living.with_name(living.name.replace(f"-{os.getpid()}-", f"-{os.getpid()}-7"))
+    for left in (living, dead):
+        left.write_bytes(b"half a shard")
     assert fill(store, manifest, adapter).encoded == 6
     assert len(store.load(manifest, range(6))[1]) == 6
+    assert living.exists() and not dead.exists()
 
 
 DAMAGE = {
@@ -506,4 +510,4 @@ def test_the_shards_of_a_store_are_complete_on_disk_before_they_have_their_name(
     monkeypatch.setattr(features.Path, "replace", lambda self, to: (order.append("named"), replaced(self, to))[1])
     adapter = FakeAdapter()
     fill(store_of(tmp_path, adapter), manifest_of(root), adapter)
-    assert order == ["synced", "named"] * 2  # what it took, and the shard
+    assert order == ["synced", "named"] * 2 + ["synced"]  # what it took, and the shard, whose name must last

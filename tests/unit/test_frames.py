@@ -8,7 +8,8 @@ from fakes import frame_numbers, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.frames import UndecodableVideo, _header_count, read, segment_centres
+from bench.clips import segment_centres
+from bench.frames import UndecodableVideo, _header, read
 
 COUNTS = st.integers(1, 5000)
 NUMBERS = st.integers(1, 64)
@@ -77,13 +78,13 @@ def test_frames_that_are_stored_out_of_order_come_in_order(tmp_path):
 @pytest.mark.parametrize("claimed", [0, 5, 22])
 def test_a_header_that_lies_about_the_count_changes_nothing(claimed, tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", 20)
-    monkeypatch.setattr("bench.frames._header_count", lambda path: claimed)
+    monkeypatch.setattr("bench.frames._header", lambda path: (claimed, 25.0))
     assert frame_numbers(read(path, 4)) == [2, 7, 12, 17]
 
 
 def test_a_file_that_is_cut_off_is_no_shorter_video(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", 20)
-    monkeypatch.setattr("bench.frames._header_count", lambda path: 50)
+    monkeypatch.setattr("bench.frames._header", lambda path: (50, 25.0))
     with pytest.raises(UndecodableVideo, match="cut off: its header says 50 frames, 20 can be decoded"):
         read(path, 4)
 
@@ -96,7 +97,7 @@ def test_a_window_counts_from_the_videos_own_beginning(tmp_path):
 
 
 def test_matroska_really_has_no_count(tmp_path):
-    assert _header_count(write_video(tmp_path / "a.mkv", 20)) == 0
+    assert _header(write_video(tmp_path / "a.mkv", 20))[0] == 0
 
 
 def test_a_header_really_lies(tmp_path):
@@ -106,7 +107,7 @@ def test_a_header_really_lies(tmp_path):
     assert int.from_bytes(content[at : at + 4], "little") == 20
     content[at : at + 4] = (7).to_bytes(4, "little")
     path.write_bytes(bytes(content))
-    assert _header_count(path) == 7
+    assert _header(path)[0] == 7
     assert frame_numbers(read(path, 4)) == [2, 7, 12, 17]
 
 

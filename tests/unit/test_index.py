@@ -471,12 +471,12 @@ def test_killed_at_any_moment_a_refresh_leaves_the_old_index_or_the_new_one(tmp_
 def test_a_rebuild_clears_what_killed_processes_left(tmp_path):
     fill(tmp_path)
     index.refresh(tmp_path)
-    old, young = temporary_beside(index.path(tmp_path)), temporary_beside(index.path(tmp_path))
-    for file in (old, young):
+    ours = temporary_beside(index.path(tmp_path))
+    theirs = ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{os.getpid()}-7"))
+    for file in (ours, theirs):
         file.write_bytes(b"half")
-    os.utime(old, (0, 0))
     index.rebuild(tmp_path)
-    assert not old.exists() and young.exists(), "the young one may be somebody's who writes now"
+    assert not theirs.exists() and ours.exists(), "this process may be writing it"
 
 
 # --- a run that is not as it should be -------------------------------------------------------------------------------

@@ -18,13 +18,16 @@ def test_the_example_is_read_whole(tmp_path):
     assert (site.features.max_jobs, site.runs.max_jobs) == (16, 8)
 
 
-def test_its_comments_name_keys_that_there_are(tmp_path):
+def test_its_comments_name_keys_that_there_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("USER", "me")
     lines = [line.removeprefix("# ") for line in (ROOT / "docs" / "site.example.toml").read_text().splitlines()[2:]]
     text = "\n".join(line for line in lines if " = " in line or line.startswith("[")).replace("gpus = 1 ", "gpus = 0 ")
     site = load(tmp_path, text)
     assert (
         site.python
-        and site.scratch
+        and site.scratch == "$SLURM_TMPDIR"
+        and site.home.endswith("/kpbench")
+        and site.store == "/group/kpbench/features"
         and site.runs.gres == "gpu:a100:1"
         and len(site.runs.sbatch) == 2 == len(site.runs.setup)
     )
@@ -66,6 +69,15 @@ def test_times_are_slurm_s(tmp_path, time, minutes):
         ('device = "gpu"', "device is 'gpu'; it is one of cpu, cuda"),
         ("features = 3", "features is 3; it is a table"),
         ('gpus = 1\ngres = "gpu:1"', "give gpus or gres, not both"),
+        ('scratch = "/tmp"', "there is no key 'scratch'"),
+        ("places = 3", "places is 3; it is a table"),
+        ('[places]\nhomes = "/x"', r"\[places\] there is no key 'homes'; did you mean home"),
+        ("[places]\nfeatures = 3", "features is 3; it is text in quotes"),
+        ('[places]\nfeatures = "here"', r"features in \[places\] is 'here'; it is a whole path"),
+        (
+            '[places]\nhome = "/x/$NOT_SET_AT_ALL"',
+            r"home in \[places\] is '/x/\$NOT_SET_AT_ALL'; .*variables that are set",
+        ),
         ("cpus = ", "cannot be read as TOML"),
     ],
 )

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from bench import _staging
+from bench._files import FORGOTTEN_S, clear, temporary_beside
 from bench._staging import publish
 from bench.plugins import ROOT
 
@@ -129,17 +130,17 @@ def test_a_run_that_is_being_written_is_no_run_yet(tmp_path):
     run_id = "a" * 12
     made_runs.complete(tmp_path, run_id)
     folder = store.run_folder(tmp_path, run_id)
-    shutil.copytree(folder, _staging._beside(folder))
+    shutil.copytree(folder, temporary_beside(folder, "part"))
     assert list(store.run_ids(tmp_path)) == [run_id]
     assert store.Results(tmp_path).runs["run_id"].tolist() == [run_id]
 
 
 def test_another_machine_s_folder_stays_for_a_day(final):
     other = final.parent / ".it.00000000-1-1-00000000.part"
-    for age, stays in ((60, True), (_staging.FORGOTTEN_S - 60, True), (_staging.FORGOTTEN_S + 60, False)):
+    for age, stays in ((60, True), (FORGOTTEN_S - 60, True), (FORGOTTEN_S + 60, False)):
         other.mkdir(parents=True, exist_ok=True)
         os.utime(other, (time.time() - age,) * 2)
-        _staging.clean(final)
+        clear(final.parent, ".it.*.part")
         assert other.exists() == stays
 
 
@@ -147,5 +148,5 @@ def test_another_machine_s_folder_stays_for_a_day(final):
 def test_nothing_else_is_removed(final, name):
     (final.parent / name).mkdir(parents=True)
     os.utime(final.parent / name, (0, 0))
-    _staging.clean(final)
+    clear(final.parent, ".it.*.part")
     assert names(final) == [name]

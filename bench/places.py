@@ -1,0 +1,72 @@
+"""Where things lie: a home for what one person runs, and a store of features, which a group may share. No libraries."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from bench import sites
+from bench.contracts import BenchError
+from bench.failures import InfrastructureError
+
+FEATURES = "features"  # a home's own store
+
+
+def bench_home(writes: bool = True) -> Path:
+    """Where everything is written: $BENCH_HOME, else the home that $BENCH_SITE names, else ./out; made if need be.
+
+    Args:
+        writes: False where it is only looked at, and nothing is made.
+
+    Raises:
+        BenchError: it is to be written to and cannot be, or the site file is not one.
+    """
+    named, told = os.environ.get("BENCH_HOME"), "BENCH_HOME"
+    if not named and os.environ.get(sites.VARIABLE):
+        path = sites.find(Path())
+        named, told = sites.load(path).home, f"the home in {path}"
+    home = Path(named or "out").expanduser().resolve()
+    if not writes:
+        return home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise BenchError(
+            f"{told} is {home}, which cannot be written to ({error.strerror}); set BENCH_HOME to a folder that can"
+        ) from error
+    return home
+
+
+def features(home: Path) -> Path:
+    """The folder of all stores of features: the one that the site file of $BENCH_HOME names, else the home's own.
+
+    Another home than $BENCH_HOME has its own, for it is one where something is done again from the start.
+
+    Raises:
+        BenchError: the site file is not one.
+        InfrastructureError: the folder that it names is not there, on this node at least.
+    """
+    shared = _shared(home)
+    if shared is None:
+        return home / FEATURES
+    if not shared.is_dir():
+        raise InfrastructureError(
+            f"{sites.find(home)} names {shared} for features, and there is no such folder; make it, and where a group shares it, "
+            f"writable for the group: mkdir -p {shared} && chmod g+rwxs {shared}"
+        )
+    return shared
+
+
+def is_shared(home: Path) -> bool:
+    """Whether a home's features lie in a folder that others use, too."""
+    return _shared(home) is not None
+
+
+def _shared(home: Path) -> Path | None:
+    if home.resolve() != bench_home(writes=False) or not sites.is_there(home):
+        return None
+    named = sites.load(sites.find(home)).store
+    return Path(named) if named and Path(named).resolve() != home / FEATURES else None

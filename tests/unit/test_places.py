@@ -1,0 +1,76 @@
+import os
+import stat
+
+import pytest
+from fakes import FakeAdapter
+from stored import NUM, manifest_of
+
+from bench import features, places
+from bench.contracts import BenchError
+from bench.failures import InfrastructureError
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.delenv("BENCH_SITE", raising=False)
+    return places.bench_home()
+
+
+@pytest.fixture
+def shared(home, tmp_path):
+    (tmp_path / "group").mkdir()
+    (home / "site.toml").write_text(f'[places]\nfeatures = "{tmp_path}/group"\n')
+    return tmp_path / "group"
+
+
+def test_a_home_has_its_own_features_unless_the_site_file_says_where(home, tmp_path):
+    assert places.features(home) == home / "features" and not places.is_shared(home)
+    (home / "site.toml").write_text('device = "cpu"')
+    assert places.features(home) == home / "features"
+    (home / "site.toml").write_text(f'[places]\nfeatures = "{home}/features"')
+    assert places.features(home) == home / "features" and not places.is_shared(home)
+
+
+def test_features_may_lie_in_a_folder_that_others_use(home, shared, tmp_path):
+    assert places.features(home) == shared and places.is_shared(home)
+    again = home / "reproduce-1"
+    assert places.features(again) == again / "features", "what is done again does not read what it checks"
+    shared.rmdir()
+    with pytest.raises(
+        InfrastructureError, match=rf"site\.toml names {shared} for features.*mkdir -p {shared} && chmod g\+rwxs"
+    ):
+        places.features(home)
+
+
+def test_one_site_file_gives_each_person_a_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("WHO", "me")
+    monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
+    (tmp_path / "site.toml").write_text(f'[places]\nhome = "{tmp_path}/$WHO/kpbench"\n')
+    assert places.bench_home() != tmp_path / "me" / "kpbench", "$BENCH_HOME wins"
+    monkeypatch.delenv("BENCH_HOME")
+    assert places.bench_home(writes=False) == tmp_path / "me" / "kpbench" and not (tmp_path / "me").exists()
+    assert places.bench_home().is_dir()
+    (tmp_path / "me" / "file").touch()
+    monkeypatch.setenv("WHO", "me/file")
+    with pytest.raises(BenchError, match=r"the home in .*site\.toml is .*/me/file/kpbench, which cannot be written to"):
+        places.bench_home()
+
+
+def test_what_a_group_shares_stays_open_to_the_group(root, shared):
+    shared.chmod(0o2775)
+    adapter = FakeAdapter()
+    folder = features.store_folder(shared, adapter, NUM, "segment_centre", "pyav", "float32")
+    before = os.umask(0o077)
+    try:
+        features.FeatureStore(folder).fill(manifest_of(root), range(6), adapter, NUM)
+    finally:
+        os.umask(before)
+    (shard,) = folder.glob("*.safetensors")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775 and stat.S_IMODE(shard.stat().st_mode) == 0o664
+
+
+def test_a_folder_that_is_not_ours_to_write_to_is_said_before_work_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(features.os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(BenchError, match=rf"{tmp_path} cannot be written to.*chmod g\+w.*features in \[places\]"):
+        features.check_room(tmp_path / "store", 1.0)
+    features.check_room(tmp_path / "store", 0.0)  # all is there: reading is enough
