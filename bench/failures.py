@@ -27,8 +27,19 @@ def kind(error: BaseException) -> Kind:
         return "infrastructure"
     if is_exhausted(error):
         return "model"
-    # torch.AcceleratorError and its elders, by name: whoever looks at failures need not wait for torch.
-    names = {c.__name__ for c in type(error).__mro__}
-    if "AcceleratorError" in names or (isinstance(error, RuntimeError) and str(error).startswith("CUDA error")):
+    if is_of_accelerator(error) or (
+        isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+    ):
         return "infrastructure"
     return "model"
+
+
+def is_of_accelerator(error: BaseException) -> bool:
+    """Whether a GPU failed, other than for want of memory: nothing that this process asks of it succeeds any more."""
+    # torch.AcceleratorError and its elders, by name: whoever looks at failures need not wait for torch.
+    names = {c.__name__ for c in type(error).__mro__}
+    if "AcceleratorError" not in names and not (
+        isinstance(error, RuntimeError) and str(error).startswith("CUDA error")
+    ):
+        return False
+    return not is_exhausted(error)
