@@ -63,7 +63,7 @@ def _emptied(final: Path, is_whole: Callable[[Path], bool]) -> bool:
     except FileNotFoundError:
         return True
     try:
-        lying = os.listdir(handle)  # opened anew, so that a network disk shows what others made meanwhile
+        lying = os.listdir(handle)  # noqa: PTH208 - opened anew, so that a network disk shows what others made meanwhile
         if is_whole(final):
             return False
         for name in lying:
