@@ -157,12 +157,13 @@ stop() { # stop PIDFILE [SIGNAL]: and wait until the process is gone
     done
 }
 
-jobs_of() { # every process of a node's jobs, and the slurmstepd above it
+jobs_of() { # every process of a node's jobs on this cluster, and the slurmstepd above it
     local environ pid parent
     for environ in /proc/[0-9]*/environ; do
         pid=${environ#/proc/}
         pid=${pid%/environ}
-        tr '\0' '\n' <"$environ" 2>/dev/null | grep -qx "SLURMD_NODENAME=$1" || continue
+        # Another cluster on this machine has nodes of the same names.
+        [ "$(tr '\0' '\n' <"$environ" 2>/dev/null | grep -cx -e "SLURMD_NODENAME=$1" -e "SLURM_CONF=$SLURM_CONF")" = 2 ] || continue
         echo "$pid"
         parent=$(awk '/^PPid:/ {print $2}' "/proc/$pid/status" 2>/dev/null) || continue
         grep -q '^slurmstepd' "/proc/$parent/comm" 2>/dev/null && echo "$parent"
