@@ -110,7 +110,12 @@ def _hours(of_a_worker: float, wanted: sites.Resources | None) -> str:
 
 def wait(job: Job) -> None:
     """Until no job of a submission is in the queue. Ctrl-C leaves it to itself."""
-    while slurm.in_queue(job, slurm.queue()):
+    while True:
+        try:
+            if not slurm.in_queue(job, slurm.queue()):
+                return
+        except BenchError as error:  # Slurm may be away for a while
+            err.print(str(error))
         time.sleep(POLL_S)
 
 
@@ -162,20 +167,29 @@ def logs(
 
 
 def _worker_logs(home: Path, run_id: str) -> tuple[Job, list[Path]]:
-    """The last submission that holds a run or study, and the error logs of its workers: one of a run, of a study one for each share."""
+    """The last submission whose workers began a run or study, else that holds it, and their error logs.
+
+    One of a run, of a study one for each share.
+    """
     from bench.leases import Leases
 
+    last: Job | None = None
     for job_id in reversed(jobs.all_ids(home)):
         job = jobs.Job(home / "jobs" / job_id)
         mine = [n for n, task in enumerate(job.stages["runs"]) if run_id and _holds(task, run_id, home)]
         if not mine:
             continue
+        last = last or job
         found = []
         for number in mine if "study" in job.stages["runs"][mine[0]] else mine[:1]:
             holder = Leases(home / "leases").holder(str(job.stages["runs"][number]["lease"]))
             name = (job.result("runs", number) or {}).get("log") or (holder.job if holder else None)
-            found += [job.folder / "submitit" / Path(name).name] if name else []
-        return job, found
+            path = job.folder / "submitit" / Path(name).name if name else None
+            found += [path] if path and path.is_file() else []  # another submission's worker may have it
+        if found:
+            return job, found
+    if last:
+        return last, []
     raise BenchError(f"no submission under {home / 'jobs'} holds a run or study {run_id!r}")
 
 
