@@ -185,7 +185,8 @@ down() {
     for file in $(seq 16); do dead "n$file"; done
     stop "$DIR"/slurmdbd.pid
     stop "$DIR"/mysql/pid
-    if [ -e "$DIR"/munged ]; then pkill -x munged || true; fi
+    # Another cluster on this machine goes on with it.
+    if [ -e "$DIR"/munged ] && ! pgrep -x slurmctld >/dev/null; then pkill -x munged || true; fi
     rm -rf "$DIR"
 }
 
