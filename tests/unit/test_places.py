@@ -120,7 +120,9 @@ def test_a_home_in_a_site_file_that_nobody_named_is_not_passed_over_in_silence(t
     (tmp_path / "out" / "site.toml").write_text('partition = "x"')
     assert places.bench_home() == tmp_path / "out"
     (tmp_path / "out" / "site.toml").write_text(f'[places]\nhome = "{tmp_path}/elsewhere"')
-    with pytest.raises(BenchError, match=rf"out/site\.toml names .*elsewhere as home.*export BENCH_SITE={tmp_path}/out/site"):
+    with pytest.raises(
+        BenchError, match=rf"out/site\.toml names .*elsewhere as home.*export BENCH_SITE={tmp_path}/out/site"
+    ):
         places.bench_home()
     (tmp_path / "out" / "site.toml").write_text(f'[places]\nhome = "{tmp_path}/out"')
     assert places.bench_home() == tmp_path / "out"
