@@ -80,6 +80,10 @@ class AsIs:
     merge: str
     device: torch.device
 
+    @property
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.model.parameters())
+
     def __call__(self, found: Videos, classes: Classes) -> Tensor:
         own = shared.predict(self.model, found, self.steps, self.device).softmax(dim=1)
         columns = [own[:, list(self.sources[name])] for name in classes.names]
@@ -132,11 +136,11 @@ def mapping(config: Config, num_own: int, names: Sequence[str]) -> dict[str, tup
         if place is not None:
             found[names[place]].append(number)
     if lacking := [name for name in names if not found[name]]:
-        near = [n for n in (Matcher(own).nearest(lacking[0]) if own else "", _nearest(lacking[0], asked)) if n]
+        nearest = [n for n in (Matcher(own).nearest(lacking[0]) if own else "", _nearest(lacking[0], asked)) if n]
         raise BenchError(
             f"no class of the recogniser is mapped to {', '.join(map(repr, lacking[:5]))}"
             + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-            + (f"; nearest to {lacking[0]!r}: {', '.join(map(repr, dict.fromkeys(near)))}" if near else "")
+            + (f"; nearest to {lacking[0]!r}: {', '.join(map(repr, dict.fromkeys(nearest)))}" if nearest else "")
             + "; add it to label_map"
         )
     return {name: tuple(dict.fromkeys(numbers)) for name, numbers in found.items()}
