@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench import devices, knowledge, places, plugins, protocols
 from bench import manifest as manifests
 from bench._files import write_atomic
@@ -348,6 +350,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "bank_control": spec.bank_control if resolved.bank else "none",
         "num_frames": resolved.num_frames,
         "num_views": 1,
+        "resolution": _resolution(spec.backbone, resolved.num_frames),
         "precision": spec.numerics,
         "trainable": method.TRAINABLE,
         "evaluation": spec.evaluation,
@@ -363,6 +366,13 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "group_kind": manifest.group_kind,
         **own,
     }
+
+
+@functools.lru_cache(maxsize=8)
+def _resolution(backbone: str, num_frames: int) -> int:
+    """The shorter side, in pixels, of what a backbone's transform makes of a video."""
+    blank = np.zeros((num_frames, 256, 320, 3), dtype=np.uint8)
+    return int(min(load_adapter(backbone).transform(blank).shape[-2:]))
 
 
 def _label(method: ModuleType, config: Any) -> str:
