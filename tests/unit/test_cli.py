@@ -81,7 +81,12 @@ def test_the_banks_that_ship_are_listed(capsys, monkeypatch):
 
 
 def test_settings_are_numbers_truth_values_or_text():
-    given = ["coop.epochs=3", "coop.class_specific_context=true", "mmaction2_as_is.label_map=a=b.csv", "coop.epochs=null"]
+    given = [
+        "coop.epochs=3",
+        "coop.class_specific_context=true",
+        "mmaction2_as_is.label_map=a=b.csv",
+        "coop.epochs=null",
+    ]
     assert config_of(given) == (
         ("coop", "epochs", 3),
         ("coop", "class_specific_context", True),
@@ -96,7 +101,18 @@ def test_settings_are_numbers_truth_values_or_text():
 
 
 def test_a_setting_that_no_run_reads_is_an_error(capsys, monkeypatch):
-    words = ("run", "--dry-run", "--limit", "6", "--shots", "1", "--backbones", "tiny-clip", "--methods", "linear_probe")
+    words = (
+        "run",
+        "--dry-run",
+        "--limit",
+        "6",
+        "--shots",
+        "1",
+        "--backbones",
+        "tiny-clip",
+        "--methods",
+        "linear_probe",
+    )
     code, _, err = bench(capsys, monkeypatch, *words, "--config", "coop.epochs=3")
     assert code and "--config sets coop, of which the sweep leaderboard has no run here" in err
     code, _, err = bench(capsys, monkeypatch, *words, "--config", "linear_probe.epochs=3")
