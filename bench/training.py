@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +78,26 @@ class TrainConfig:
             raise BenchError(f"weight_decay is {self.weight_decay}; it is 0 or more")
 
 
+def _leave_dynamo_out() -> None:
+    """Let optimizers work without torch._dynamo: they hide from torch.compile, and to do so load it first, five seconds of work.
+
+    What `torch._compile._disable_dynamo` makes of a method keeps what it calls in `__dynamo_disable`; no training step is compiled here.
+    """
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        plain = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if plain is not None:
+            vars(plain).setdefault("__dynamo_disable", plain)
+
+
+_leave_dynamo_out()
+
+
+def _step(optimizer: torch.optim.Optimizer) -> None:
+    """What `optimizer.step()` does, but for its hooks and the loading of torch._dynamo."""
+    with torch.no_grad():
+        inspect.unwrap(type(optimizer).step)(optimizer)
+
+
 def train(
     parameters: Sequence[nn.Parameter],
     loss: Callable[[Tensor], Tensor],
@@ -129,7 +150,7 @@ def train(
                 raise TrainingDiverged(
                     f"the loss is {value} in epoch {epoch + 1}; lower the learning rate ({config.learning_rate})"
                 )
-            optimizer.step()
+            _step(optimizer)
             total += value * len(rows)
         history.append(total / num_videos)
         if saved and (saved.is_due or stopping.requested()):

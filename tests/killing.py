@@ -74,9 +74,7 @@ def finished(home, stage, run_id):
 
 
 def main(base, job, stage, run_id):
-    # Warm, so that children import nothing: an optimizer brings torch._dynamo, which takes seconds.
-    import torch._dynamo  # noqa: F401
-
+    # Warm, so that children import nothing.
     from bench import checkpoints, features, jobs, knowledge, runner, worker  # noqa: F401
 
     knowledge.words()

@@ -18,8 +18,6 @@ METHODS = ("coop", "knowledge_prompt")  # SGD and AdamW
 
 
 def main(home):
-    import torch._dynamo  # noqa: F401 - an optimizer brings it, which takes seconds
-
     from bench import checkpoints, knowledge, planning, runner, store, training
     from bench.specs import RunSpec
 

@@ -154,12 +154,12 @@ def cluster(*words):
 class Home:
     """A $BENCH_HOME with a site file, and the command line as a user types it."""
 
-    def __init__(self, folder, package, videos, bytecode, runs="4,4,4,4", pause=0.1, home=None, **env):
+    def __init__(self, folder, package, videos, bytecode, runs="4,4,4,4", pause=0.1, home=None, shared=None, **env):
         self.folder, self.home, self.videos = folder, home or folder / "home", videos
         self.home.mkdir(exist_ok=True)
         self.log = folder / "log"
         self.log.touch()
-        self.tree = ROOT
+        self.tree, self.shared = ROOT, shared
         self.env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
             "BENCH_HOME": str(self.home),
             "SLOW_LOG": str(self.log),
@@ -174,7 +174,9 @@ class Home:
 
     def site(self, **changes):
         values = {"device": "cpu", "cpus": 1, "memory_gb": 1, "time": 30, "max_jobs": 4} | changes
-        (self.home / "site.toml").write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items()))
+        shared = f"[places]\nfeatures = {json.dumps(str(self.shared))}\n" if self.shared else ""
+        text = "".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items())
+        (self.home / "site.toml").write_text(text + shared)
 
     def start(self, *words):
         return subprocess.Popen(

@@ -52,7 +52,7 @@ def cluster(monkeypatch):
         yield
     finally:
         subprocess.run([str(LOCAL_CLUSTER), "down"], check=False)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -93,13 +93,15 @@ def test_a_thousand_runs(cluster, counting, tmp_path):
     home.site(max_jobs=SLOTS)
     start = time.perf_counter()
     home.submit()
-    submitted = time.perf_counter()
+    submitted, at = time.perf_counter(), time.time()
     home.finish(seconds=1800)
     ended = time.perf_counter()
     assert len(home.predictions) == RUNS
     print(f"\nplanned and submitted in {submitted - start:.0f} s")
     asked = calls()
-    told(f"{RUNS} runs, packed, from the submission on", lengths.sum(), ended - submitted, asked)
+    done = max(marker.stat().st_mtime for marker in home.home.glob("runs/*/*/COMPLETE")) - at
+    told(f"{RUNS} runs, packed, from the submission to the last run", lengths.sum(), done, asked)
+    told("the same, until the queue is empty", lengths.sum(), ended - submitted, asked)
 
     alone = tmp_path / "alone"
     alone.mkdir()

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from on_slurm import cluster, slurm, until
 
+from bench import _site_checks, sites
 from bench._inside import PACKAGES
 from bench.plugins import ROOT
 
@@ -16,8 +17,9 @@ pytestmark = pytest.mark.slurm
 LONG = "40,40,40,40"  # epochs of .1 s: long enough to be disturbed in
 
 
-def test_a_sweep_through_arrays_and_dependencies(made, undisturbed):
-    home = made()
+def test_a_sweep_through_arrays_and_dependencies(made, undisturbed, tmp_path):
+    (tmp_path / "group").mkdir()
+    home = made(shared=tmp_path / "group")
     said = home.submit()
     assert "16 runs" not in said and "4 runs" in said and "round 2" in said
     shown = home.bench("status", code=3)
@@ -32,6 +34,9 @@ def test_a_sweep_through_arrays_and_dependencies(made, undisturbed):
     assert "Job completed successfully" in home.bench("logs", run_id)
     before = home.log.read_text()
     assert "4 complete" in home.submit() and home.log.read_text() == before and not home.in_queue()
+    assert list((tmp_path / "group").glob("*/*.safetensors")) and not (home.home / "features").exists()
+    colleague = made("b", shared=tmp_path / "group")
+    assert "0 videos to encode" in colleague.submit("--dry-run")
 
 
 def test_preempted_from_the_low_partition(made, undisturbed):
@@ -184,6 +189,26 @@ def test_what_slurm_does_not_take_is_said_and_leaves_nothing(made, site, said):
     home.site(**site)
     assert re.search(said, " ".join(home.submit(code=2).split()))
     assert not home.in_queue() and not list((home.home / "jobs").glob("*"))
+
+
+def test_doctor_asks_the_cluster(made):
+    assert "site.toml fits this cluster" in made().bench("doctor")
+
+
+@pytest.mark.parametrize(
+    ("site", "said"),
+    [
+        ({"partition": "nowhere"}, r"\[runs\] there is no partition 'nowhere' \(there are debug, high, low, short\)"),
+        ({"partition": "short"}, r"\[features\] time is 30 minutes, the partition's limit is 1"),
+        ({"account": "nobody"}, r"there is no account 'nobody' \(there are lab"),
+        ({"gres": "gpu:9"}, "Requested node configuration is not available"),
+        ({"device": "cuda"}, 'device is "cuda", and no gpus or gres is asked for'),
+    ],
+)
+def test_what_does_not_fit_the_cluster_is_said_before_it_is_submitted(made, site, said):
+    home = made()
+    home.site(**site)
+    assert re.search(said, "; ".join(_site_checks.problems(sites.load(home.home / "site.toml"))))
 
 
 def test_accounting_that_does_not_answer_stops_nothing(made, undisturbed):

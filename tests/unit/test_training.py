@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -6,6 +8,7 @@ import torch
 from torch import nn
 
 from bench.contracts import BenchError
+from bench.plugins import ROOT
 from bench.training import TrainConfig, TrainingDiverged, share, train
 
 TARGET = torch.tensor([1.0, -2.0, 0.5])
@@ -29,6 +32,37 @@ def test_it_minimises(optimizer):
     found, history, _ = fit(replace(CONFIG, optimizer=optimizer, epochs=60))
     torch.testing.assert_close(found, TARGET, atol=0.02, rtol=0)
     assert len(history) == 60 and history[0] > 1 > 0.01 > history[-1]
+
+
+PLAIN = """
+import sys, torch
+from torch import nn
+sys.path.insert(0, ROOT)
+from bench.training import TrainConfig, train
+target = torch.tensor([1.0, -2.0, 0.5])
+generator, parameter = torch.Generator().manual_seed(0), nn.Parameter(torch.zeros(3))
+loss = lambda rows: (parameter - target).square().mean() * len(rows)
+config = TrainConfig(optimizer=OPTIMIZER, learning_rate=0.1, weight_decay=0.01, batch_size=4, epochs=5, warmup_epochs=0)
+train([parameter], loss, 10, config, generator)
+assert "torch._dynamo" not in sys.modules, "seconds of work in every process that trains"
+plain = nn.Parameter(torch.zeros(3))
+make = {"sgd": lambda p: torch.optim.SGD(p, momentum=0.9, weight_decay=0.01), "adamw": lambda p: torch.optim.AdamW(p, weight_decay=0.01)}
+optimizer = make[OPTIMIZER]([plain])
+for epoch in range(5):
+    optimizer.param_groups[0]["lr"] = 0.1 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * epoch / 5, dtype=torch.float64)).item())
+    for num in (4, 4, 2):
+        optimizer.zero_grad()
+        ((plain - target).square().mean() * num).backward()
+        optimizer.step()
+torch.testing.assert_close(parameter, plain, rtol=1e-6, atol=1e-7)
+"""
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_step_is_the_optimizer_s_own_without_loading_a_compiler(optimizer):
+    code = PLAIN.replace("ROOT", repr(str(ROOT))).replace("OPTIMIZER", repr(optimizer))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("num", "size", "sizes"), [(10, 4, [4, 4, 2]), (3, 32, [3]), (4, 4, [4]), (1, 1, [1])])
