@@ -187,7 +187,19 @@ def suggest(trial: Any) -> dict[str, Any]:
 
 def describe(config: Config) -> str:
     """The row's name in a table."""
-    return "fine-tuned recogniser"
+    told = {
+        "{} epochs": config.epochs,
+        "batch {}": config.batch_size,
+        "{}": config.optimizer,
+        "lr {:g}": config.learning_rate,
+        "decay {:g}": config.weight_decay,
+        "{} frames": config.frames,
+        "{} px": config.resolution,
+        "one view{}": "" if config.views == "one" else None,
+        "trained in {}": config.precision if config.precision != "float32" else None,
+    }
+    words = [text.format(value) for text, value in told.items() if value is not None]
+    return ", ".join(["trained recogniser", *words])
 
 
 def columns(config: Config, adapter: RecognizerAdapter) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import answers, judging, protocols, rescoring, store
+from bench import answers, judging, metrics, protocols, rescoring, store
 from bench.contracts import BenchError, digest
 from bench.planning import Progress, build_manifest, silent
 from bench.provenance import versions
@@ -20,7 +20,6 @@ from bench.specs import SCHEMA, RunSpec, to_dict
 
 METHOD = "imported"  # what stands as the method of such a run, and marks it in tables
 NAME = r"\w[\w +().:@-]{0,79}"
-PROTOCOLS = ("zero_shot", "few_shot", "cross_subject")
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,8 @@ class Imported:
 
 
 def spec_of(source: Source, **scope: Any) -> RunSpec:
-    """The spec of such a run. Raises BenchError on a protocol that cannot be imported."""
-    spec = RunSpec(backbone=source.backbone, method=METHOD, config=(("name", source.name),), **scope)
-    if spec.protocol not in PROTOCOLS:
-        raise BenchError(
-            f"predictions under {spec.protocol} cannot be imported; those under {', '.join(PROTOCOLS)} can"
-        )
-    return spec
+    """The spec of such a run. Raises BenchError on a protocol that there is not, or shots that do not fit it."""
+    return RunSpec(backbone=source.backbone, method=METHOD, config=(("name", source.name),), **scope)
 
 
 def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, progress: Progress = silent) -> Imported:
@@ -81,7 +75,7 @@ def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, pr
     labels = np.array([number[label] for label in rows["label"]], dtype=np.int64)
     video_ids = rows["video_id"].tolist()
     try:
-        judged = judging.judge(found, video_ids, labels, manifest.class_names, source.kind)
+        judged = judging.judge(found, video_ids, labels, manifest.class_names, source.kind, views.base)
     except BenchError as error:
         raise BenchError(f"{path}: {error}") from error
     identity = {
@@ -110,8 +104,9 @@ def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, pr
     if store.is_complete(home, run_id):
         return Imported(run_id, False, report)
     groups = rows["group"].tolist()
+    parts = np.where(np.isin(labels, views.base), *metrics.PARTS).tolist() if views.base else ()
     predictions = store.Predictions(
-        judged.logits, labels, video_ids, groups, manifest.class_names, {}, not_scored=judged.not_scored
+        judged.logits, labels, video_ids, groups, manifest.class_names, {}, parts, judged.not_scored
     )
     columns = {
         "dataset": manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else ""),

@@ -66,7 +66,12 @@ def _loose(name: str) -> str:
 
 
 def judge(
-    answers: Sequence[Answer], video_ids: Sequence[str], labels: np.ndarray, class_names: Sequence[str], kind: str
+    answers: Sequence[Answer],
+    video_ids: Sequence[str],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    kind: str,
+    base: Sequence[int] = (),
 ) -> Judged:
     """Answers as logits of the test videos `video_ids`, int64 `labels` `(N,)`.
 
@@ -74,6 +79,9 @@ def judge(
     below all that are, the video's own lowest. A name that is no class keeps its place: a class that is not the video's own and
     not listed stands in for it, so that it is wrong. A video without an answer is answered by such a name alone.
     Of `kind` "logits" the scores are taken as they are, of "probabilities" their natural logarithm.
+
+    With the numbers of `base` classes a video is told apart among the classes of its own part alone, base or novel: answers of the
+    other part are left out, and the logits of those classes are -inf.
 
     Raises:
         BenchError: two answers on one video that differ, a class twice in one answer, scores that are not of the `kind`, or no
@@ -103,20 +111,25 @@ def judge(
         )
     match = Matcher(class_names)
     num = len(class_names)
-    logits = np.empty((len(video_ids), num), dtype=np.float32)
+    is_base = np.isin(np.arange(num), base) if base else np.ones(num, dtype=bool)
+    parts = {part: np.flatnonzero(is_base == part) for part in (True, False)}
+    among = {part: {c: i for i, c in enumerate(classes.tolist())} for part, classes in parts.items()}
+    logits = np.full((len(video_ids), num), -np.inf, dtype=np.float32)
     stand_ins = short = 0
-    for row, (video_id, own) in enumerate(zip(video_ids, labels.tolist(), strict=True)):
-        given = by_id.get(video_id)
-        places = [(0, None)] if given is None else _places(given, match)
-        if given is not None:
-            if not places:  # an empty list is an answer that names nothing
-                places = [(0, None)]
-            short += len(places) < min(TOP, num)
+    for row, (video_id, label) in enumerate(zip(video_ids, labels.tolist(), strict=True)):
+        given, part = by_id.get(video_id), bool(is_base[label])
+        own, number = parts[part], among[part]
+        places = [] if given is None else _places(given, match)
         if kind != "ranking":
-            logits[row] = _taken(given, places, num, kind)
-        else:
+            logits[row, own] = _taken(given, places, num, own, kind)
+        if base:
+            places = _within(places, number)
+        if not places:  # no answer, or one that names nothing
+            places = [(0, None)]
+        short += given is not None and len(places) < min(TOP, len(own))
+        if kind == "ranking":
             stand_ins += any(c is None for _, c in places)
-            logits[row] = _by_places(places, own, num)
+            logits[row, own] = _by_places(places, number[label], len(own))
     answered = np.array([video_id in by_id for video_id in video_ids])
     missing = [video_id for video_id in video_ids if video_id not in by_id]
     if kind != "ranking" and missing:
@@ -148,6 +161,13 @@ def _places(answer: Answer, match: Matcher) -> list[tuple[int, int | None]]:
     return found
 
 
+def _within(places: Sequence[tuple[int, int | None]], number: Mapping[int, int]) -> list[tuple[int, int | None]]:
+    """What was named of the classes in `number`, as their numbers there, and what is no class; the places follow each other again."""
+    kept = [(place, c) for place, c in places if c is None or c in number]
+    again = {place: i for i, place in enumerate(sorted({place for place, _ in kept}))}
+    return [(again[place], None if c is None else number[c]) for place, c in kept]
+
+
 def _by_places(places: Sequence[tuple[int, int | None]], own: int, num: int) -> np.ndarray:
     row = np.full(num, -num - 1.0, dtype=np.float32)
     row[own] = -num - 2.0
@@ -167,27 +187,36 @@ def _by_places(places: Sequence[tuple[int, int | None]], own: int, num: int) -> 
     return row
 
 
-def _taken(answer: Answer | None, places: Sequence[tuple[int, int | None]], num: int, kind: str) -> np.ndarray:
-    """The scores themselves, in the order of the classes."""
+def _taken(
+    answer: Answer | None, places: Sequence[tuple[int, int | None]], num: int, own: np.ndarray, kind: str
+) -> np.ndarray:
+    """The scores themselves of the classes `own`, in their order; of all `num` classes or of those alone they are given."""
     if answer is None:
-        return np.zeros(num, dtype=np.float32)  # refused by the caller, with all others
+        return np.zeros(len(own), dtype=np.float32)  # refused by the caller, with all others
     scores = [score for _, score in answer.scores or ()]
     classes = [c for _, c in places]
-    if len(scores) != num or None in classes:
+    if None in classes or (len(scores) != num and set(classes) != set(own.tolist())):
+        part = f", or of the {len(own)} of its part" if len(own) < num else ""
         raise BenchError(
-            f"{answer.where}: {kind} are a number for each of the {num} classes, and no other; leave --scores out"
+            f"{answer.where}: {kind} are a number for each of the {num} classes{part}, and no other; leave --scores out"
         )
-    row = np.empty(num)
-    row[np.array(classes, dtype=int)] = scores
+    row = np.array(scores)
     if kind == "logits":
         if np.abs(row).max() > np.finfo(np.float32).max:
             raise BenchError(f"{answer.where}: a score is too large for float32")
-        return row.astype(np.float32)
+        return _ordered(row, classes, own).astype(np.float32)
     if row.min() < 0 or abs(row.sum() - 1) > SUM_TOLERANCE:
         raise BenchError(
             f"{answer.where}: its scores are no probabilities: the least is {row.min():g}, their sum {row.sum():g}"
         )
-    return np.log(np.maximum(row, LEAST)).astype(np.float32)
+    logarithms: np.ndarray = np.log(np.maximum(_ordered(row, classes, own), LEAST))
+    return logarithms.astype(np.float32)
+
+
+def _ordered(scores: np.ndarray, classes: Sequence[int | None], own: np.ndarray) -> np.ndarray:
+    place = {c: i for i, c in enumerate(classes)}
+    found: np.ndarray = scores[[place[c] for c in own.tolist()]]
+    return found
 
 
 def _not_scored(kind: str, short: int, stand_ins: int) -> dict[str, str]:

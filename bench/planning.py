@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench import devices, knowledge, places, plugins, protocols
 from bench import manifest as manifests
 from bench._files import write_atomic
@@ -110,8 +112,9 @@ def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> l
     """
     rows = [build_manifest(spec, home, progress).digest for spec in specs]
     weights = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _weight_files(specs, home)]
+    files = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _config_files(specs)]
     banks = [[b, knowledge.load(b).digest] for b in sorted({s.bank for s in specs if s.bank})]
-    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, banks, source_digest(), versions()])
+    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, files, banks, source_digest(), versions()])
     path = home / "plans" / f"{key}.json"
     outside = any(plugins.outside(kind) for kind in plugins.FOLDERS)
     if path.is_file() and not outside:
@@ -137,6 +140,12 @@ def _weight_files(specs: Sequence[RunSpec], home: Path) -> list[Path]:
             seen.add(here)
             found |= {Path(folder) / name for name in names if name not in ("lock.json", ".lock")}
     return sorted(f for f in found if f.is_file())
+
+
+def _config_files(specs: Sequence[RunSpec]) -> list[Path]:
+    """Files that methods' settings name: what they hold is part of a run."""
+    texts = {value for spec in specs for _, value in spec.config if isinstance(value, str) and value}
+    return sorted(path for path in (Path(text).expanduser() for text in texts) if path.is_file())
 
 
 def _bank_name(spec: RunSpec, method: ModuleType, config: Any) -> str | None:
@@ -341,6 +350,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "bank_control": spec.bank_control if resolved.bank else "none",
         "num_frames": resolved.num_frames,
         "num_views": 1,
+        "resolution": _resolution(spec.backbone, resolved.num_frames),
         "precision": spec.numerics,
         "trainable": method.TRAINABLE,
         "evaluation": spec.evaluation,
@@ -356,6 +366,13 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "group_kind": manifest.group_kind,
         **own,
     }
+
+
+@functools.lru_cache(maxsize=8)
+def _resolution(backbone: str, num_frames: int) -> int:
+    """The shorter side, in pixels, of what a backbone's transform makes of a video."""
+    blank = np.zeros((num_frames, 256, 320, 3), dtype=np.uint8)
+    return int(min(load_adapter(backbone).transform(blank).shape[-2:]))
 
 
 def _label(method: ModuleType, config: Any) -> str:

@@ -27,6 +27,7 @@ COST = (
     "micro_batch",
     "peak_memory_mb",
     "start_memory_mb",
+    "resolution",
     "gflops",
     "num_trainable",
     "num_parameters",

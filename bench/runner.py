@@ -103,7 +103,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
         "identity": resolved.identity(),
         "columns": {**known, **facts, "seconds": time.perf_counter() - started},
         "undecodable": dict(predictions.failed),
-        "features": feature_store(resolved, home).folder.name,
+        "features": "" if reads_frames(resolved) else feature_store(resolved, home).folder.name,
         "forward": computed_with,
         "backbone": _told(load_adapter(resolved.spec.backbone).facts),
         "provenance": provenance(),

@@ -7,6 +7,7 @@ import re
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from results import _costs
 from results._data import TOY_SCALE, grouped
 from results._keys import column_name, protocol_name
 from results._tables import BOLD
@@ -139,7 +140,8 @@ def videos(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def beware(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
-    """Leaks, unknown groups, and runs that were scored by other versions of the metrics."""
+    """Other frames or views, leaks, unknown groups, and runs that were scored by other versions of the metrics."""
+    yield from inputs(board, cells)
     if board.distinct("group_kind", cells, done=False) == ["video"]:
         yield "No subjects or sources are known: clips of one source may stand on both sides, and numbers may be too high."
     yield from imported(board, cells)
@@ -157,6 +159,32 @@ def imported(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
         missing = int(max(board.distinct("num_missing", cells), default=0))
         told = f"; up to {missing} test videos of a run have no answer and count as wrong" if missing else ""
         yield f"Imported, not run here: {', '.join(names)}{told}."
+
+
+def inputs(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
+    """Where not all rows saw as much of a video: what each saw, and that no test is across it."""
+    seen: dict[tuple[int, int], list[Cell]] = {}
+    for cell in cells:
+        seen.setdefault((cell.key.num_frames, cell.key.num_views), []).append(cell)
+    if len(seen) < 2:
+        return
+    told = []
+    for (frames, views), part in sorted(seen.items()):
+        names = sorted({cell.key.backbone for cell in part})
+        more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+        costs = [value for cell in part if not math.isnan(value := _costs.mean(board, "gflops_video", cell))]
+        cost = f", {_range(costs)} GFLOPs a video" if costs else ""
+        told.append(f"{frames or '?'} × {views or '?'} ({', '.join(names[:MOST_TOLD])}{more}{cost})")
+    yield (
+        f"Not all rows saw as much of a video (frames × views): {'; '.join(told)}. A view is a forward pass whose scores are averaged "
+        "with those of the others: more of them cost as many times more and mostly raise accuracy, so such rows differ in more than the "
+        "method; no test here is across them."
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    least, most = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (min(values), max(values)))
+    return least if least == most else f"{least} to {most}"
 
 
 def pretraining(board: Board, cells: Sequence[Cell]) -> str:

@@ -1,4 +1,4 @@
-"""What accuracy costs: top-1 against GFLOPs a clip and trained parameters, one figure a data set, a panel for what can be compared."""
+"""What accuracy costs: top-1 against GFLOPs a video and trained parameters, one figure a data set, a panel for what can be compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.contracts import Artifact
-from results import _looks, _notes, _plots, _tables
+from results import _costs, _looks, _notes, _plots, _tables
 from results._data import Board, Cell, board, grouped
 from results._keys import column_name, protocol_name
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from bench.contracts import ResultsView
 
 TITLE = "Accuracy against cost"
-COSTS = {"gflops": "GFLOPs a clip", "num_trainable": "trained parameters"}
+COSTS = {"gflops_video": "GFLOPs a video", "num_trainable": "trained parameters"}
 MOST_NAMED = 12  # methods that a legend has room for
 MOST_SETTINGS = 4  # protocols and K that fit below each other on a page
 MOST_TICKS = 5
-_TOLD = ("gflops", "num_trainable", "feature_ms", "predict_ms")
+_TOLD = ("gflops_video", "num_trainable", "feature_ms", "predict_ms")
 _OTHERS = {"color": "0.6", "marker": ".", "linestyle": ""}
 Setting = tuple[str, int]  # protocol and shots
 
@@ -97,7 +97,7 @@ def _points(whole: Board, cells: Sequence[Cell]) -> pd.DataFrame:
             }
             facts |= {"backbone": column_name(cell.key.column), "top1": cell.top1, "num_runs": len(cell.done)}
             # Means of the same number over other counts of runs differ in their last digits.
-            rows.append({**facts, **{cost: float(f"{whole.mean(cost, cell):.12g}") for cost in _TOLD}})
+            rows.append({**facts, **{cost: float(f"{_costs.mean(whole, cost, cell):.12g}") for cost in _TOLD}})
     columns = ["protocol", "shots", "shown_as", "backbone", "top1", "num_runs", *_TOLD]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype(dict.fromkeys(_TOLD, float))
@@ -221,5 +221,8 @@ def _note(
         told.append(f"With failed runs left out: {problems}.")
     if others:
         told.append(f"Grey: {others} more methods.")
+    seen = sorted({(cell.key.num_frames or "?", cell.key.num_views or "?") for cell in cells}, key=str)
+    if len(seen) > 1:
+        told.append(f"Frames × views differ: {', '.join(f'{frames} × {views}' for frames, views in seen)}.")
     told += [f"{text[0].upper()}{text[1:]}" for text in _notes.toy_scale(whole, cells)]
     return " ".join(told)

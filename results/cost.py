@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from results import _captions, _grid, _notes, _tables
+from results import _captions, _costs, _grid, _notes, _tables
 from results._cells import MISSING, no_interval, shown
-from results._data import Board, Cell, board, grouped, nanmean
+from results._data import Board, Cell, board, grouped
 from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-
     from bench.contracts import Artifact, ResultsView
 
 TITLE = "Cost"
 COSTS = {
+    "resolution": "Pixels",
     "num_trainable": "Trainable parameters",
     "num_parameters": "Parameters",
-    "gflops": "GFLOPs a clip",
+    "gflops_video": "GFLOPs a video",
     "feature_ms": "Features, ms a video",
     "fit_seconds": "Training, s",
     "predict_ms": "Method, ms a video",
     "memory_over_start_mb": "Peak memory over start, MB",
 }
 _HEADER = ("Backbone", "Measured on", "Method")
+_NUMBERS = ("Top-1", "Frames", "Views", *COSTS.values())
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -43,7 +43,7 @@ def table(results: ResultsView) -> _tables.Table:
     cells = _chosen(whole)
     if not cells:
         why = "No run is complete." if whole.cells else "There are no runs yet."
-        return _tables.empty("cost", TITLE, (*_HEADER, "Top-1", *COSTS.values()), why)
+        return _tables.empty("cost", TITLE, (*_HEADER, *_NUMBERS), why)
     feet = _tables.Footnotes()
     several = len(whole.distinct("hardware", cells)) > 1
     records: list[dict[str, Any]] = []
@@ -56,7 +56,7 @@ def table(results: ResultsView) -> _tables.Table:
         caption="Cost and accuracy of each method on each backbone (frames × views), measured where the most videos were "
         f"tested, among those with the most training videos a class. {_grid.TOP1} Costs are means over the same runs. "
         f"{_captions.of(whole, cells)}",
-        header=(*_HEADER, "Top-1", *COSTS.values()),
+        header=(*_HEADER, *_NUMBERS),
         blocks=tuple(blocks),
         num_text=len(_HEADER),
         frame=pd.DataFrame(records),
@@ -94,41 +94,37 @@ def _line(
         told.append(f"measured on {where}" + ("; means over all of them" if len(machines) > 1 else ""))
     costs, partly = {}, []
     for name, head in COSTS.items():
-        each = _each(whole, name, cell)
-        values = [value for value in each.tolist() if not pd.isna(value)]
-        costs[name] = nanmean(each)
-        if 0 < len(values) < len(cell.done):
-            partly.append(f"{head} ({len(values)} of {len(cell.done)})")
+        each = _costs.each(whole, name, cell)
+        num = sum(not pd.isna(value) for value in each.tolist())
+        costs[name] = _costs.mean(whole, name, cell)
+        if 0 < num < len(cell.done):
+            partly.append(f"{head} ({num} of {len(cell.done)})")
     if partly:
         told.append(f"recorded in some of its runs only: {', '.join(partly)}")
+    sources = [source for source in whole.distinct("gflops_source", [cell]) if source]
+    told += [f"GFLOPs not counted here: {source}" for source in sources]
     marks = tuple(feet.mark(text) for text in told)
     place = f"{cell.key.dataset}, {protocol_name(*cell.key.setting)}"
     line = {**cell.key._asdict(), "shots": cell.key.shots or None, "shown_as": cell.name, "top1": cell.top1}
     if cell.interval is not None:
         line |= {"low": cell.interval.low, "high": cell.interval.high, "interval_over": cell.interval.over}
         line |= {"interval_num": cell.interval.num, "interval_mean": cell.interval.mean}
-    line |= {"num_runs": len(cell.done), **costs}
+    line |= {"num_runs": len(cell.done), **costs, "gflops": whole.mean("gflops", cell)}
+    line["gflops_source"] = " / ".join(sources)
     line["peak_memory_mb"] = whole.mean("peak_memory_mb", cell)
     line["hardware"] = " / ".join(map(str, machines))
     records.append(line | {"problems": "; ".join(cell.problems), "run_ids": " ".join(whole.run_ids(cell))})
     first = (_tables.Cell(column_name(cell.key.column)), _tables.Cell(place), _tables.Cell(cell.name, marks=marks))
-    return (*first, _tables.Cell(shown(cell)), *(_tables.Cell(_number(name, value)) for name, value in costs.items()))
-
-
-def _each(whole: Board, name: str, cell: Cell) -> np.ndarray:
-    """A cost of each of a cell's complete runs, missing where it was not recorded."""
-    if name != "memory_over_start_mb":
-        return whole.values(name)[cell.done]
-    peak, start = (pd.to_numeric(whole.values(part)[cell.done]) for part in ("peak_memory_mb", "start_memory_mb"))
-    over: np.ndarray = peak - start
-    return over
+    seen = (str(number or "?") for number in (cell.key.num_frames, cell.key.num_views))
+    numbers = (shown(cell), *seen, *(_number(name, value) for name, value in costs.items()))
+    return (*first, *map(_tables.Cell, numbers))
 
 
 def _number(name: str, value: float) -> str:
     """Three digits, a parameter count of what is learnt in full, of a backbone in millions; a dash for NaN."""
     if math.isnan(value):
         return MISSING
-    if name == "num_trainable":
+    if name in ("num_trainable", "resolution"):
         return f"{value:,.0f}"
     unit = ""
     if name == "num_parameters":
@@ -148,7 +144,8 @@ def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
         yield "Times on different hardware cannot be compared; footnotes tell which row was measured where."
     yield (
         "Features: decoding, preparing and the backbone, as measured when they were computed. Method: predicting from "
-        "features alone. Parameters: of the whole backbone. A clip is all frames of one view."
+        "features alone. Parameters: of the whole backbone. Frames: of one view. Pixels: the shorter side of what the backbone is given. "
+        "GFLOPs: 10⁹ operations of the backbone's forward pass over one view, a multiply-add as two, times the views."
     )
     yield (
         "Peak memory over start, and times: of a worker that did other runs before and beside; freed memory that it uses again does not "
@@ -157,7 +154,7 @@ def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
         "memory there, on a CPU the process's: libraries, backbone); the CSV has the whole peak too."
     )
     lacking = [
-        head for name, head in COSTS.items() if any(math.isnan(nanmean(_each(whole, name, cell))) for cell in cells)
+        head for name, head in COSTS.items() if any(math.isnan(_costs.mean(whole, name, cell)) for cell in cells)
     ]
     if lacking:
         yield f"{MISSING}: not recorded, as in runs from before costs were kept, or not known: {', '.join(lacking)}."

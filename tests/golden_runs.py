@@ -2,7 +2,13 @@
 
 from fake_results import COOP, FEW, KNOWING, FakeResults
 
-COSTS = {"num_parameters": 150_000_000, "gflops": 281.2, "feature_ms": 41.5, "hardware": "a CPU, 2 cores"}
+COSTS = {
+    "num_parameters": 150_000_000,
+    "resolution": 224,
+    "gflops": 281.2,
+    "feature_ms": 41.5,
+    "hardware": "a CPU, 2 cores",
+}
 LEARNT = {
     "fit_seconds": 12.5,
     "predict_ms": 0.21,

@@ -346,6 +346,7 @@ def test_what_a_run_costs_is_kept_beside_it(home, adapter, videos):
     assert coop["num_trainable"] == 16 * adapter.module.embedding.shape[1] and zero["num_trainable"] == 0
     for run in (coop, zero):
         assert run["num_parameters"] == adapter.facts.num_parameters and run["num_pool"] == 36
+        assert run["resolution"] == adapter.transform(np.zeros((1, 9, 9, 3), np.uint8)).shape[-1]
         assert run["feature_ms"] > 0 and run["predict_ms"] > 0 and run["peak_memory_mb"] > 10
         assert 10 < run["start_memory_mb"] <= run["peak_memory_mb"]
         assert run["fit_seconds"] >= 0 and run["hardware"].endswith("cores")

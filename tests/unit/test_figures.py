@@ -231,7 +231,7 @@ def test_a_cost_that_does_not_vary_has_no_panel_and_the_note_says_so():
     (ax,) = figure.axes
     assert ax.get_xlabel() == "trained parameters"
     note = " ".join(figure.get_supxlabel().split())
-    assert "No panel, since GFLOPs a clip do not differ: zero-shot; few-shot, K = 4." in note
+    assert "No panel, since GFLOPs a video do not differ: zero-shot; few-shot, K = 4." in note
     same = FakeResults()
     same.add(gflops=4.0)
     assert not figures(accuracy_cost, same)
@@ -248,7 +248,7 @@ def test_where_one_of_two_costs_differs_the_other_panel_is_left_out():
     (figure,) = figures(accuracy_cost, results).values()
     assert [(ax.get_title(), ax.get_xlabel()) for ax in figure.axes] == [
         ("zero-shot", ""),
-        ("few-shot, K = 4", "GFLOPs a clip"),
+        ("few-shot, K = 4", "GFLOPs a video"),
         ("few-shot, K = 4", "trained parameters"),
     ]
 

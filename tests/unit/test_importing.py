@@ -336,6 +336,76 @@ def test_a_file_of_other_videos_is_refused_with_examples():
         judge([{"video_id": "q", "ranked": ["run"]}])
 
 
+# --- base to novel ---------------------------------------------------------------------------------------------------
+
+BASE = (0, 2, 3, 6)  # Apply Lipstick, dive, jump, wave; the novel ones are clap, run and swim
+
+
+def told_apart(entries, kind="ranking", labels=(2, 5)):
+    """Judged answers on the videos "base" (a dive, or the first of `labels`) and "novel" (a swim, or the second)."""
+    lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+    found = answers.parse(lines.encode(), ".jsonl")
+    return judging.judge(found, ["base", "novel"], np.array(labels), CLASSES, kind, BASE)
+
+
+def test_a_video_is_told_apart_among_the_classes_of_its_part():
+    said = ["swim", "run", "jump", "dive", "clap"]
+    logits = told_apart([{"video_id": v, "ranked": said} for v in ("base", "novel")]).logits
+    own = np.isin(np.arange(7), BASE)
+    assert np.isneginf(logits[0][~own]).all() and np.isfinite(logits[0][own]).all()
+    assert np.isneginf(logits[1][own]).all() and np.isfinite(logits[1][~own]).all()
+    assert (logits[0][3], logits[0][2]) == (0, -1) and (logits[1][5], logits[1][4], logits[1][1]) == (0, -1, -2)
+
+
+@pytest.mark.parametrize("said", [[], ["swim"], ["swim", "run", "clap"], ["?"], ["?", "dive"]])
+def test_an_answer_without_a_class_of_the_part_at_its_head_is_wrong(said):
+    found = told_apart([{"video_id": v, "ranked": said} for v in ("base", "novel")])
+    assert found.logits[0].argmax() != 2 and found.logits[0].argmax() in BASE
+    assert "macro_f1" in found.not_scored
+
+
+def test_scores_may_be_of_all_classes_or_of_the_part_alone():
+    whole = {c: float(i) for i, c in enumerate(CLASSES)}
+    parts = [{c: whole[c] for i, c in enumerate(CLASSES) if (i in BASE) == base} for base in (True, False)]
+    first = told_apart([{"video_id": v, "scores": whole} for v in ("base", "novel")], "logits").logits
+    alone = told_apart(
+        [{"video_id": v, "scores": s} for v, s in zip(("base", "novel"), parts, strict=True)], "logits"
+    ).logits
+    assert first[0].tolist() == [0, -np.inf, 2, 3, -np.inf, -np.inf, 6] and np.array_equal(first, alone)
+    for wrong in ({"dive": 1.0}, {**parts[0], "clap": 1.0}, parts[1]):
+        with pytest.raises(BenchError, match="each of the 7 classes, or of the 4 of its part, and no other"):
+            told_apart([{"video_id": v, "scores": wrong} for v in ("base", "novel")], "logits")
+
+
+def test_probabilities_of_a_part_are_taken_as_they_are():
+    shares = {"dive": 0.5, "jump": 0.25, "wave": 0.25, "Apply Lipstick": 0}
+    both = [{"video_id": "base", "scores": shares}, {"video_id": "novel", "scores": {"clap": 1, "run": 0, "swim": 0}}]
+    found = told_apart(both, "probabilities")
+    assert metrics.compute(found.logits, np.array([2, 1]), ["base", "novel"])["nll"] == pytest.approx(np.log(2) / 2)
+
+
+def test_base_to_novel_is_an_ordinary_run_with_both_parts_and_their_harmonic_mean(command, home, tmp_path):
+    entries = good()
+    scope = ("--protocol", "base_to_novel", "--shots", "1")
+    code, said, error = command(jsonl(tmp_path / "a.jsonl", entries), *scope)
+    assert code == 0 and "top-1 100.00" in said, error
+    predictions = store.read_predictions(home, only(home))
+    assert set(predictions.parts) == {"base", "novel"}
+    wrong = [
+        {**e, "ranked": [c for c in CLASSES if c != t][:5]} if part == "novel" else e
+        for e, t, part in zip(entries, TRUTH, predictions.parts, strict=True)
+    ]
+    code, said, error = command(jsonl(tmp_path / "b.jsonl", wrong), *scope, name="half")
+    assert code == 0, error
+    runs = store.Results(home).runs.set_index("label")
+    assert runs.loc["half (imported)", ["base_top1", "novel_top1", "harmonic_mean"]].tolist() == [1, 0, 0]
+    assert runs.loc["mine (imported)", ["base_top1", "novel_top1", "harmonic_mean"]].tolist() == [1, 1, 1]
+    (table,) = [
+        a for a in plugins.find("results", "base_to_novel").render(store.Results(home)) if a.name.endswith(".md")
+    ]
+    assert "half (imported)" in table.content and "mine (imported)" in table.content
+
+
 @pytest.mark.parametrize(
     "name", ["", "../up", "/tmp/x", "a/b", "a..b", "<b>", "a\x1b[2J", "a\0", "x" * 81, "-x", "a\n"]
 )
@@ -347,7 +417,7 @@ def test_a_name_is_no_path_and_no_markup(name):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--protocol base_to_novel --shots 1", "under base_to_novel cannot be imported"),
+        ("--protocol base_to_novel", "shots is None"),
         ("--protocol zero_shots", "unknown protocol 'zero_shots'"),
         ("--protocol few_shot", "shots is None"),
         ("--protocol zero_shot --split 9", "no split '9'"),

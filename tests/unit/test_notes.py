@@ -88,6 +88,41 @@ def test_an_ablation_without_spread_says_so():
     assert "3 seeds, all the same: no interval" in text and "sign flips over 3 subjects" in text and "0.250" in text
 
 
+# --- rows that saw more of a video ----------------------------------------------------------------------------------
+
+
+def test_other_frames_or_views_are_told_under_every_table_with_what_they_cost():
+    results = FakeResults()
+    many = {"backbone": "tsn", "num_frames": 3, "num_views": 250, "gflops": 20.0}
+    for more in (
+        {"gflops": 140.0},
+        {"backbone": "other", "gflops": 35.0},
+        {"backbone": "unknown", "num_frames": 0},
+        many,
+    ):
+        results.add([0.5, 0.6, 0.4], **{**COOP, "num_views": 1, **more})
+    told = "8 × 1 (clip-tiny, other, 35 to 140 GFLOPs a video)"
+    for table in (leaderboard.table(results), cost.table(results), next(backbones.tables(results))):
+        (note,) = [text for text in table.notes if text.startswith("Not all rows saw as much of a video")]
+        assert f"? × 1 (unknown); 3 × 250 (tsn, 5,000 GFLOPs a video); {told}." in note
+    alike = FakeResults()
+    for name in ("a", "b"):
+        alike.add([0.5, 0.6, 0.4], **{**COOP, "backbone": name, "gflops": 35.0})
+    assert "saw as much" not in said(leaderboard.table(alike))
+
+
+def test_no_test_is_across_frames_or_views():
+    """An accuracy that is far above is bold beside others of its own frames and views alone."""
+    results = FakeResults()
+    for views, accuracy in ((1, 0.2), (30, 0.9)):
+        for label, more in (("CoOp", 0.0), ("worse", -0.1)):
+            row = {**COOP, "label": label, "num_views": views}
+            results.add([accuracy + more, accuracy + more + 0.02, accuracy + more - 0.02] * 4, **row)
+    frame = leaderboard.table(results).frame.set_index(["num_views", "label"])
+    best = frame["best_or_tied"].astype(bool)
+    assert best[1, "CoOp"] and best[30, "CoOp"] and not best[1, "worse"] and not best[30, "worse"]
+
+
 # --- what is tested and what ± is over ------------------------------------------------------------------------------
 
 
