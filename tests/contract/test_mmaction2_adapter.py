@@ -10,9 +10,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from fakes import write_classes
 
+import bench as kpbench
 from adapters import _mmaction2, _mmaction2_checkpoint
-from bench import checks, plugins, recognizers
+from bench import checks, clips, frames, places, planning, plugins, recognizers
 from bench.compat import mmaction2
 from bench.contracts import RECOGNIZER, BenchError, NotApplicable
 
@@ -136,6 +138,38 @@ def test_the_transforms_name_tells_everything_it_does():
     transform = load(f"mmaction2:{TSM}").transform
     for field, value in {"side": 9, "size": 9, "mean": (1.0,) * 3, "std": (1.0,) * 3}.items():
         assert dataclasses.replace(transform, **{field: value}).name != transform.name, field
+
+
+@pytest.mark.slow
+def test_a_linear_probe_reads_the_frames_that_the_recogniser_was_made_for(tmp_path):
+    """From files to scores, through the ordinary feature store; what is stored is made of the clip's own frames."""
+    videos = write_classes(tmp_path / "videos", ("run", "wave"), per_class=6, num_frames=40)
+    name = f"mmaction2:{X3D}"
+    spec = kpbench.RunSpec(
+        dataset="folder", root=str(videos), backbone=name, method="linear_probe", protocol="few_shot", shots=2
+    )
+    scores = kpbench.run(spec)
+    assert scores["top1"] >= 0.5
+    home = places.bench_home()
+    resolved = planning.resolve(spec, home)
+    assert (resolved.num_frames, resolved.sampling) == (13, "clip/6@30fps")
+    manifest, adapter = planning.load_manifest(home, resolved.manifest), planning.load_adapter(name)
+    at = planning.views_of(resolved, home).test[:1]
+    stored, _, _ = planning.feature_store(resolved, home).load(manifest, at)
+    path = manifest.rows["path"].iloc[at[0]]
+    count, fps = frames.examine(path)
+    shown = frames.read_at(path, clips.indices("clip/6@30fps", count, 13, fps))
+    torch.testing.assert_close(stored.frames, adapter.encode_video(adapter.transform(shown)[None]).frames)
+    other = adapter.encode_video(adapter.transform(frames.read(path, 13))[None]).frames
+    assert not torch.allclose(stored.frames, other), "frames spread over the whole video give other features"
+    spread = dataclasses.replace(spec, frames=kpbench.FrameSpec(sampling="segment_centre"))
+    assert planning.resolve(spread, home).run_id != resolved.run_id
+    with pytest.raises(NotApplicable, match="needs text"):
+        kpbench.run(
+            dataclasses.replace(
+                spec, method="zero_shot", protocol="zero_shot", shots=None, config={"text": "class_names"}
+            )
+        )
 
 
 # --- copies to train ----------------------------------------------------------------------------------------------------
