@@ -81,7 +81,7 @@ def recognizer(source: Source, num_classes: int | None = None, num_frames: int |
 
     Args:
         source: its config and its checkpoint.
-        num_classes: other classes than its own; what depends on their number is drawn then.
+        num_classes: others than its own, whatever their number; what depends on it is drawn.
         num_frames: a view, in place of the config's own.
 
     Raises:
@@ -104,7 +104,7 @@ def recognizer(source: Source, num_classes: int | None = None, num_frames: int |
     if num_classes is not None:
         mmaction2.draw(model)
         drawn = model.state_dict()
-        state |= {key: drawn[key] for key in of_classes if key in state and state[key].shape != drawn[key].shape}
+        state |= {key: drawn[key] for key in of_classes if key in state}
     fill(model, state, file)
     return model
 

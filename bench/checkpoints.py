@@ -11,8 +11,9 @@ import io
 import random
 import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -69,43 +70,31 @@ class Progress:
 
 
 @dataclass
-class Checkpoint:
-    """The state of one training, in a file."""
+class StateFile:
+    """The state of one training in a file, and with it the states of all random generators."""
 
     path: Path
     key: str
-    parameters: Sequence[nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
     every_s: float
-    _saved_at: float = field(default_factory=lambda: time.monotonic())
+    _saved_at: float = field(default_factory=lambda: time.monotonic(), init=False)
 
     @property
     def is_due(self) -> bool:
         """Whether so much time has passed that another loss of it would hurt."""
         return time.monotonic() - self._saved_at >= self.every_s
 
-    def save(self, history: Sequence[float], micro_batch: int) -> None:
-        """Keep the state after `len(history)` epochs. The old one is replaced whole."""
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Keep tensors and plain values. What lies there is replaced whole."""
         buffer = io.BytesIO()
-        state = {
-            "key": self.key,
-            "history": list(history),
-            "micro_batch": micro_batch,
-            "parameters": [p.detach() for p in self.parameters],
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "random": _random_states(),
-        }
-        torch.save(state, buffer)
+        torch.save({"key": self.key, **state, "random": _random_states()}, buffer)
         write_atomic(self.path, buffer.getvalue())
         self._saved_at = time.monotonic()
 
-    def restore(self) -> Progress | None:
-        """Put everything to where it was; None where there is nothing to go on from."""
+    def read(self) -> dict[str, Any] | None:
+        """What was kept, tensors on the CPU; None where there is nothing to go on from. `continue_drawing` is for afterwards."""
         try:
             # weights_only: whatever lies there, no code of it runs.
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
             if state["key"] != self.key:
                 raise ValueError("it is of another setting")
         except FileNotFoundError:
@@ -113,12 +102,40 @@ class Checkpoint:
         except Exception as error:  # a damaged archive raises whatever its reader stumbles over
             print(f"{self.path}: {type(error).__name__}: {error}; training starts from its beginning", file=sys.stderr)
             return None
+        return state
+
+
+@dataclass
+class Checkpoint(StateFile):
+    """The state of a training of these parameters by `bench.training.train`."""
+
+    parameters: Sequence[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+
+    def save(self, history: Sequence[float], micro_batch: int) -> None:
+        """Keep the state after `len(history)` epochs."""
+        self.write(
+            {
+                "history": list(history),
+                "micro_batch": micro_batch,
+                "parameters": [p.detach() for p in self.parameters],
+                "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(),
+            }
+        )
+
+    def restore(self) -> Progress | None:
+        """Put everything to where it was; None where there is nothing to go on from."""
+        state = self.read()
+        if state is None:
+            return None
         with torch.no_grad():
             for parameter, value in zip(self.parameters, state["parameters"], strict=True):
                 parameter.copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        _set_random_states(state["random"])
+        continue_drawing(state)
         return Progress([float(loss) for loss in state["history"]], int(state["micro_batch"]))
 
 
@@ -126,14 +143,34 @@ def begin(
     parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, generator: torch.Generator, told: Any
 ) -> Checkpoint | None:
     """The checkpoint of the training that begins now; None where nobody keeps any. `told`, JSON-able: the loop's own settings."""
+    found = begin_file(parameters, [told, type(optimizer).__name__])
+    return None if found is None else Checkpoint(found.path, found.key, found.every_s, parameters, optimizer, generator)
+
+
+def begin_file(parameters: Sequence[nn.Parameter], told: Any) -> StateFile | None:
+    """As `begin`, for a training loop that keeps a state of its own."""
     kept = _current.get()
     if kept is None:
         return None
     kept.num += 1
     shapes = [[*p.shape, str(p.dtype)] for p in parameters]
-    key = digest([kept.key, kept.num, told, shapes, type(optimizer).__name__])
-    path = kept.folder / f"training-{kept.num}.pt"
-    return Checkpoint(path, key, parameters, optimizer, generator, kept.every_s)
+    return StateFile(kept.folder / f"training-{kept.num}.pt", digest([kept.key, kept.num, told, shapes]), kept.every_s)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for what a training writes and nobody needs afterwards: with the run's checkpoints where they are kept."""
+    kept = _current.get()
+    if kept is not None:
+        # A process that was killed left its own here.
+        shutil.rmtree(kept.folder / "scratch", ignore_errors=True)
+        kept.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp()) if kept is None else kept.folder / "scratch"
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _random_states() -> dict[str, Any]:
@@ -150,7 +187,9 @@ def _random_states() -> dict[str, Any]:
     return states
 
 
-def _set_random_states(states: dict[str, Any]) -> None:
+def continue_drawing(state: Mapping[str, Any]) -> None:
+    """Put all random generators to where they were when a state was written."""
+    states = state["random"]
     torch.set_rng_state(states["torch"])
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

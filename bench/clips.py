@@ -1,8 +1,8 @@
-"""Which frames and which crops of a video MMAction2's test pipelines look at, without MMAction2: numpy and OpenCV alone.
+"""Which frames and which part of them a backbone looks at: equal segments, or the middle view of MMAction2's test pipelines.
 
-A view is one clip in time and one crop in space. Decode workers need this, and importing MMAction2 would take each of them seconds.
-`SampleFrames`, `Resize` and the rest are rewritten from MMAction2 1.2.0 (mmaction/datasets/transforms, Apache-2.0), rounding by rounding.
-Shape legend: V views, T frames of a view.
+A view is one clip in time and one crop in space. Decode workers need this, and importing MMAction2 would take each of them seconds: its
+`SampleFrames`, `Resize` and so on are rewritten here from its 1.2.0 (mmaction/datasets/transforms, Apache-2.0), rounding by rounding.
+Shape legend: V views in time, T frames of a view.
 """
 
 from __future__ import annotations
@@ -160,39 +160,15 @@ _KINDS = {
 }
 
 
-def resized(frames: np.ndarray, side: int) -> np.ndarray:
-    """uint8 `(T, H, W, 3)` -> the same with `side` pixels on the shorter side, by OpenCV's bilinear interpolation."""
-    import cv2
-
-    height, width = frames.shape[1:3]
-    scale = side / min(height, width)
-    size = int(width * scale + 0.5), int(height * scale + 0.5)
-    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in frames])
-
-
-def crops(frames: np.ndarray, kind: str, size: int) -> list[np.ndarray]:
-    """uint8 `(T, H, W, 3)` -> its square crops `(T, size, size, 3)`, in MMAction2's order of CenterCrop, ThreeCrop or TenCrop."""
-    height, width = frames.shape[1:3]
-    x, y = width - size, height - size
-    if kind == "CenterCrop":
-        corners = [(x // 2, y // 2)]
-    elif kind == "ThreeCrop":
-        corners = [(0, 0), (2 * (x // 2), 2 * (y // 2)), (x // 2, y // 2)]
-    else:
-        corners = [(4 * (x // 4) * i, 4 * (y // 4) * j) for j in (0, 1) for i in (0, 1)] + [
-            (2 * (x // 4), 2 * (y // 4))
-        ]
-    cut = [frames[:, top : top + size, left : left + size] for left, top in corners]
-    return [turned for one in cut for turned in (one, one[:, :, ::-1])] if kind == "TenCrop" else cut
+_WITHOUT_EFFECT = ("Init", "Decode", "FormatShape", "PackActionInputs")  # on which frames and pixels are looked at
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a config's test pipeline does to a decoded video: clips, the shorter side in pixels, the crop's kind and its side in pixels."""
+    """What a config's test pipeline does to a video: the clips, the shorter side in pixels, the side of its square crops in pixels."""
 
     sampling: Sampling
     side: int
-    crop: str
     size: int
 
     @classmethod
@@ -206,23 +182,20 @@ class Pipeline:
                 resize = step["scale"][1]
             elif step["type"] in CROPS:
                 crop = step
-            elif not step["type"].endswith(("Init", "Decode")) and step["type"] not in (
-                "FormatShape",
-                "PackActionInputs",
-            ):
+            elif not step["type"].endswith(_WITHOUT_EFFECT):
                 raise BenchError(f"MMAction2's step {dict(step)} of a test pipeline is not known here")
         if sampling is None or resize is None or crop is None:
             raise BenchError("its test pipeline has no sampling, no resizing or no crop")
-        return cls(sampling, resize, crop["type"], crop["crop_size"])
-
-    def views(self, frames: np.ndarray) -> np.ndarray:
-        """Every view: uint8 `(clips, T, H, W, 3)`, the frames of `sampling`, -> uint8 `(V, T, size, size, 3)`, a crop's clips together."""
-        clips, length = frames.shape[:2]
-        small = resized(frames.reshape(-1, *frames.shape[2:]), self.side)
-        cut = [one.reshape(clips, length, *one.shape[1:]) for one in crops(small, self.crop, self.size)]
-        return np.concatenate(cut)
+        return cls(sampling, resize, crop["crop_size"])
 
 
 def middle(frames: np.ndarray, side: int, size: int) -> np.ndarray:
-    """The crop of a single view: uint8 `(T, H, W, 3)` -> uint8 `(T, size, size, 3)` from the middle of frames with that shorter side."""
-    return crops(resized(frames, side), "CenterCrop", size)[0]
+    """The middle crop: uint8 `(T, H, W, 3)` -> uint8 `(T, size, size, 3)` of frames whose shorter side OpenCV's bilinear makes `side`."""
+    import cv2
+
+    height, width = frames.shape[1:3]
+    scale = side / min(height, width)
+    width, height = int(width * scale + 0.5), int(height * scale + 0.5)
+    left, top = (width - size) // 2, (height - size) // 2
+    small = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR) for frame in frames])
+    return small[:, top : top + size, left : left + size]

@@ -388,7 +388,7 @@ class Predictor(Protocol):
     `interpret(features, classes)`, which gives a `bench.interpretation.Interpretation` of some videos; that is kept beside the run.
     """
 
-    def __call__(self, features: Features, classes: Classes) -> Tensor:
+    def __call__(self, features: Features | Videos, classes: Classes) -> Tensor:
         """Logits float32 `(N, C)`, columns in the order of `classes`."""
         ...
 
@@ -484,6 +484,10 @@ class Choice:
     num_frames: int | None = None  # frames a video in place of each backbone's own number
     precision: str = "float32"  # what the backbones' forward passes run in
     compile: bool = False  # through torch.compile
+    config: tuple[
+        tuple[str, str, Any], ...
+    ] = ()  # (method, field of its Config, value): what goes before a sweep's own
+    named: bool = True  # whether somebody named the backbones; otherwise they are those that ship with the project
 
     @property
     def has_knowledge(self) -> bool:

@@ -18,6 +18,7 @@ from bench import devices, knowledge, places, plugins, protocols
 from bench import manifest as manifests
 from bench._files import write_atomic
 from bench.contracts import (
+    FRAMES,
     KNOWLEDGE,
     TEXT,
     TRAIN,
@@ -66,7 +67,7 @@ def resolve(spec: RunSpec, home: Path, progress: Progress = silent) -> ResolvedR
         manifest=manifest.digest,
         backbone=adapter.facts.name,
         adapter=adapter.facts.identity,
-        num_frames=_num_frames(spec, adapter.facts),
+        num_frames=_num_frames(spec, adapter.facts, method),
         sampling=spec.frames.sampling or adapter.facts.sampling,
         bank=bank,
         config=as_pairs(dataclasses.asdict(config)),
@@ -82,9 +83,17 @@ def _speak(backbone: str) -> None:
     load_adapter(backbone).encode_text(["a"])
 
 
-def _num_frames(spec: RunSpec, facts: BackboneFacts) -> int:
+def _num_frames(spec: RunSpec, facts: BackboneFacts, method: ModuleType) -> int:
     """Frames a video. Raises BenchError where the backbone does not take what the spec asks for."""
     asked = spec.frames.num_frames
+    if FRAMES in method.NEEDS:
+        plain = RunSpec(dataset=spec.dataset, backbone=spec.backbone, method=spec.method)
+        if (asked, spec.numerics) != (plain.frames.num_frames, plain.numerics):
+            raise BenchError(
+                f"{spec.method} runs the visual side itself, so --frames, --precision and --compile do not reach it; leave them out "
+                "and set its own config"
+            )
+        return facts.num_frames
     if facts.fixed_num_frames and asked not in (None, facts.num_frames):
         raise BenchError(
             f"{facts.name} was made for {facts.num_frames} frames a video and takes no other number, not {asked}; leave --frames "
@@ -103,8 +112,9 @@ def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> l
     """
     rows = [build_manifest(spec, home, progress).digest for spec in specs]
     weights = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _weight_files(specs, home)]
+    files = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _config_files(specs)]
     banks = [[b, knowledge.load(b).digest] for b in sorted({s.bank for s in specs if s.bank})]
-    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, banks, source_digest(), versions()])
+    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, files, banks, source_digest(), versions()])
     path = home / "plans" / f"{key}.json"
     outside = any(plugins.outside(kind) for kind in plugins.FOLDERS)
     if path.is_file() and not outside:
@@ -130,6 +140,12 @@ def _weight_files(specs: Sequence[RunSpec], home: Path) -> list[Path]:
             seen.add(here)
             found |= {Path(folder) / name for name in names if name not in ("lock.json", ".lock")}
     return sorted(f for f in found if f.is_file())
+
+
+def _config_files(specs: Sequence[RunSpec]) -> list[Path]:
+    """Files that methods' settings name: what they hold is part of a run."""
+    texts = {value for spec in specs for _, value in spec.config if isinstance(value, str) and value}
+    return sorted(path for path in (Path(text).expanduser() for text in texts) if path.is_file())
 
 
 def _bank_name(spec: RunSpec, method: ModuleType, config: Any) -> str | None:
@@ -232,7 +248,12 @@ def load_adapter(name: str) -> Adapter:
 
 def lacking(method: ModuleType, adapter: Adapter) -> list[str]:
     """Capabilities that a method needs and a backbone does not have."""
-    return sorted((method.NEEDS - {KNOWLEDGE, TRAIN}) - adapter.facts.capabilities)
+    return sorted((method.NEEDS - {KNOWLEDGE, TRAIN, FRAMES}) - adapter.facts.capabilities)
+
+
+def reads_frames(resolved: ResolvedRun) -> bool:
+    """Whether a run's method reads frames, so that no features are computed for it."""
+    return FRAMES in plugins.find("methods", resolved.spec.method).NEEDS
 
 
 @dataclass(frozen=True)
@@ -254,6 +275,8 @@ def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
     """What must be in the feature stores before these runs can start, each (backbone, frames, manifest) once."""
     wanted: dict[tuple[Any, ...], tuple[ResolvedRun, set[int]]] = {}
     for r in planned:
+        if reads_frames(r):
+            continue
         views = views_of(r, home)
         how = (r.num_frames, r.sampling, r.spec.frames.decoder, r.spec.numerics)
         key = (r.backbone, r.adapter, how, r.manifest)
@@ -301,6 +324,8 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
     manifest = load_manifest(home, resolved.manifest)
     config = make_config(method.Config, dict(resolved.config), spec.method)
     control = f" ({spec.control_words})" if resolved.bank and spec.control_words else ""
+    tells = getattr(method, "columns", None)
+    own: Mapping[str, Any] = tells(config, load_adapter(spec.backbone)) if tells else {}
     name = manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else "")
     return {
         "dataset": name,
@@ -339,6 +364,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "num_failed": 0,
         "num_groups": 0,
         "group_kind": manifest.group_kind,
+        **own,
     }
 
 

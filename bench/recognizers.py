@@ -85,7 +85,7 @@ def find(name: str) -> Recognizer:
         parameters=_printed(entries, ("Parameters", "params"), "M", 1_000_000, int),
         gflops=_printed(entries, ("FLOPs",), "G", 1, float),
         reported=tuple(reported for entry in entries for reported in _accuracies(entry)),
-        **_test_time(config),
+        **views(config),
     )
 
 
@@ -166,9 +166,9 @@ def _accuracies(entry: Mapping[str, Any]) -> Iterator[Reported]:
             yield Reported(str(result["Dataset"]), float(top1), None if top5 is None else float(top5))
 
 
-def _test_time(config: Mapping[str, Any]) -> dict[str, int | None]:
-    """Frames, interval, clips, crops and resolution of the test pipeline."""
-    steps = _pipeline(config, "test")
+def views(config: Mapping[str, Any], stage: str = "test") -> dict[str, int | None]:
+    """Frames, interval, clips, crops and resolution of the pipeline of a stage without augmentation: "test" or "val"."""
+    steps = _pipeline(config, stage)
     if not steps:
         return dict.fromkeys(("frames", "interval", "clips", "crops", "resolution"))
     sampling = _sampling(steps)

@@ -23,8 +23,10 @@ from bench.contracts import (
     Classes,
     Features,
     LabelledFeatures,
+    LabelledVideos,
     NotApplicable,
     Predictor,
+    Videos,
     make_config,
 )
 from bench.cost import Meter
@@ -34,10 +36,20 @@ from bench.frozen import parameter_hash
 from bench.interpretation import samples, told
 from bench.places import bench_home
 from bench.planning import classes as classes_of
-from bench.planning import columns, feature_store, lacking, load_adapter, load_manifest, needs, resolve
+from bench.planning import (
+    columns,
+    feature_store,
+    lacking,
+    load_adapter,
+    load_manifest,
+    needs,
+    reads_frames,
+    resolve,
+)
 from bench.provenance import provenance
 from bench.specs import ResolvedRun, RunSpec, to_dict
 from bench.training import share
+from bench.videos import VideoFiles
 
 if TYPE_CHECKING:
     from bench.features import Extraction, FeatureStore
@@ -91,7 +103,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
         "identity": resolved.identity(),
         "columns": {**known, **facts, "seconds": time.perf_counter() - started},
         "undecodable": dict(predictions.failed),
-        "features": feature_store(resolved, home).folder.name,
+        "features": "" if reads_frames(resolved) else feature_store(resolved, home).folder.name,
         "forward": computed_with,
         "backbone": _told(load_adapter(resolved.spec.backbone).facts),
         "provenance": provenance(),
@@ -126,21 +138,21 @@ def _fit_and_predict(
     adapter, method = load_adapter(spec.backbone), plugins.find("methods", spec.method)
     if adapter.facts.identity != resolved.adapter:
         raise BenchError(f"{spec.backbone} is not what it was when this run was planned; start the command again")
-    features = feature_store(resolved, home)
+    source = _source(resolved, home)
     classes = classes_of(resolved, manifest)
     learnt = classes.select(views.base) if views.base else classes
     # A trial is scored on what it may learn to tell apart, on the validation view; it knows no test videos and no novel classes.
     is_trial = spec.evaluation == "validation"
     scored, shown, base = (views.val, learnt, ()) if is_trial else (views.test, classes, views.base)
     before = parameter_hash(adapter.module)
-    train, failed_train = _view(features, manifest, views.train, learnt.names)
-    val, failed_val = _view(features, manifest, views.val, learnt.names)
+    train, failed_train = _view(source, manifest, views.train, learnt.names)
+    val, failed_val = _view(source, manifest, views.val, learnt.names)
     try:
         with Meter(device_of(adapter)) as meter, memory.watching() as fitted:
             predictor = fit(method, resolved, adapter, train, val, learnt)
             meter.lap("fit")
             # Only now are the test features opened: nothing before this line could have seen them.
-            test, kept, failed = features.load(manifest, scored)
+            test, kept, failed = source.load(manifest, scored)
             labels = _labels(manifest, kept, shown.names)
             meter.lap("load")
             logits, parts = _predict_parts(predictor, test, labels, shown, base)
@@ -177,7 +189,7 @@ def _fit_and_predict(
         "num_pool": views.num_pool,
         "num_leaked": int(rows["stamp"].iloc[kept].isin(rows["stamp"].iloc[list(others)]).sum()),
         "num_trainable": 0 if method.TRAINABLE == "none" else getattr(predictor, "num_trainable", None),
-        "feature_ms": features.ms_a_video(manifest, used),
+        "feature_ms": source.ms_a_video(manifest, used),
         "micro_batch": fitted.micro_batch,
         "fit_seconds": meter.seconds["fit"],
         "predict_ms": 1000 * meter.seconds["predict"] / len(kept),
@@ -185,13 +197,21 @@ def _fit_and_predict(
         "start_memory_mb": meter.start_mb,
         "hardware": meter.hardware,
     }
-    return predictions, facts, features.computed_with(manifest, used), interpretation
+    return predictions, facts, source.computed_with(manifest, used), interpretation
+
+
+def _source(resolved: ResolvedRun, home: Path) -> FeatureStore | VideoFiles:
+    """Where a run's views come from: all that differs for a method that reads frames."""
+    if not reads_frames(resolved):
+        return feature_store(resolved, home)
+    device = device_of(load_adapter(resolved.spec.backbone))
+    return VideoFiles(max(1, decode_workers(device.type, cores())))
 
 
 def _interpret(
     predictor: Predictor,
     adapter: Adapter,
-    test: Features,
+    test: Features | Videos,
     video_ids: Sequence[str],
     labels: np.ndarray,
     logits: np.ndarray,
@@ -212,8 +232,8 @@ def fit(
     method: ModuleType,
     resolved: ResolvedRun,
     adapter: Adapter,
-    train: LabelledFeatures | None,
-    val: LabelledFeatures | None,
+    train: LabelledFeatures | LabelledVideos | None,
+    val: LabelledFeatures | LabelledVideos | None,
     classes: Classes,
 ) -> Predictor:
     """Check what the method needs, then fit it.
@@ -232,7 +252,7 @@ def fit(
 
 
 def _predict_parts(
-    predictor: Predictor, test: Features, labels: np.ndarray, classes: Classes, base: Sequence[int]
+    predictor: Predictor, test: Features | Videos, labels: np.ndarray, classes: Classes, base: Sequence[int]
 ) -> tuple[np.ndarray, list[str]]:
     """Logits `(N, C)`, and for base-to-novel the part of each video: told apart among its part's classes, -inf for the others."""
     if not base:
@@ -246,7 +266,7 @@ def _predict_parts(
     return logits, np.where(is_base, *metrics.PARTS).tolist()
 
 
-def _predict(predictor: Predictor, test: Features, classes: Classes) -> np.ndarray:
+def _predict(predictor: Predictor, test: Features | Videos, classes: Classes) -> np.ndarray:
     parts = []
     with torch.inference_mode():
         for start in range(0, len(test), PREDICT_ROWS):
@@ -298,14 +318,14 @@ _last_encoder: list[tuple[tuple[str, bool, int], Encoder]] = []
 
 
 def _view(
-    features: FeatureStore, manifest: Manifest, positions: Sequence[int], class_names: Sequence[str]
-) -> tuple[LabelledFeatures | None, int]:
+    source: FeatureStore | VideoFiles, manifest: Manifest, positions: Sequence[int], class_names: Sequence[str]
+) -> tuple[LabelledFeatures | LabelledVideos | None, int]:
     """A labelled view and the number of its videos that could not be decoded; None for an empty view."""
     if not positions:
         return None, 0
-    found, kept, failed = features.load(manifest, positions)
+    found, kept, failed = source.load(manifest, positions)
     numeric = {n: torch.tensor(manifest.rows[f"num:{n}"].to_numpy(copy=True)[kept]) for n in manifest.numeric}
-    return LabelledFeatures(found, torch.from_numpy(_labels(manifest, kept, class_names)), numeric), len(failed)
+    return found.labelled(torch.from_numpy(_labels(manifest, kept, class_names)), numeric), len(failed)
 
 
 def _labels(manifest: Manifest, positions: Sequence[int], class_names: Sequence[str]) -> np.ndarray:

@@ -134,7 +134,7 @@ def train(
     done = saved.restore() if saved else None
     history = list(done.history) if done else []
     micro_batch = done.micro_batch if done else min(config.batch_size, num_videos)
-    for epoch in range(len(history), _last_epoch(config.epochs)):
+    for epoch in range(len(history), epochs_asked(config.epochs)):
         rate = _rate(epoch, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -187,8 +187,8 @@ def _fitting(work: Callable[[int], float], most: int, least: int) -> tuple[float
         ) from error
 
 
-def _last_epoch(epochs: int) -> int:
-    """How many of the epochs are trained."""
+def epochs_asked(epochs: int) -> int:
+    """How many of the epochs are trained, by the `share` around; a training loop that asks need not be told."""
     asked = _share.get() or Share()
     asked.used = True
     return -(-epochs // asked.divisor)

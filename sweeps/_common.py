@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 NUM_SHUFFLES = 10  # one permutation of C classes has about one fixed point: a single shuffle says little
 LEARNT = ("linear_probe", "coop", "knowledge_prompt")
 MIDDLE = 4  # the few-shot size of ablations, where the data set has it
+TSM = "mmaction2:tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
+SMALL = {
+    "epochs": 3,
+    "batch_size": 4,
+    "optimizer": "AdamW",
+    "learning_rate": 0.001,
+    "frames": 4,
+    "resolution": 64,
+    "views": "one",
+}
 SOURCES = ("class_names", "templates", "descriptions")
 
 
@@ -26,6 +36,8 @@ def replicates(choice: Choice) -> Iterator[tuple[int, str]]:
 
 def spec(choice: Choice, **fields: Any) -> RunSpec:
     """A spec on the chosen data set."""
+    asked = {name: value for method, name, value in choice.config if method == fields["method"]}
+    fields["config"] = {**fields.get("config", {}), **asked}
     return RunSpec(
         dataset=choice.dataset.name,
         root=choice.root,
@@ -74,7 +86,7 @@ def few_shot(choice: Choice, backbone: str) -> Iterator[RunSpec]:
 def learnt(choice: Choice, backbone: str, protocol: str, shots: int) -> Iterator[RunSpec]:
     """Every learnt method under a protocol with shots, all replicates."""
     others = [
-        m for m in choice.methods or () if m not in (*LEARNT, "zero_shot", "majority")
+        m for m in choice.methods or () if m not in (*LEARNT, "zero_shot", "majority", "mmaction2_as_is")
     ]  # ones this file never heard of
     for method in (*LEARNT, *others):
         if not wanted(choice, method) or (method == "knowledge_prompt" and not choice.has_knowledge):
@@ -89,6 +101,26 @@ def majority(choice: Choice, backbone: str) -> Iterator[RunSpec]:
         rounds = list(replicates(choice)) if choice.dataset.split_per_seed else [(1, "1")]
         for seed, split in rounds:
             yield spec(choice, backbone=backbone, method="majority", protocol="cross_subject", seed=seed, split=split)
+
+
+def as_is(choice: Choice, backbone: str) -> Iterator[RunSpec]:
+    """A recogniser with its own classes, where the user asks for it: which of them mean which is his to say."""
+    if "mmaction2_as_is" in (choice.methods or ()):
+        for split in dict.fromkeys(split for _, split in replicates(choice)):
+            yield spec(choice, backbone=backbone, method="mmaction2_as_is", split=split)
+
+
+def recognizer(choice: Choice) -> Iterator[RunSpec]:
+    """A small supervised recogniser trained from scratch on the toy set: the whole path of training on frames, at a laptop's price.
+
+    One seed, for it costs more than all else; not where the user named backbones or how they see.
+    """
+    plain = (choice.num_frames, choice.precision, choice.compile) == (None, "float32", False)
+    if choice.dataset.name != "toy" or choice.named or not plain or not wanted(choice, "mmaction2_recognizer"):
+        return
+    shots, (seed, split) = ablation_shots(choice)[0], next(replicates(choice))
+    where: dict[str, Any] = {"backbone": TSM, "protocol": "few_shot", "shots": shots, "seed": seed, "split": split}
+    yield spec(choice, method="mmaction2_recognizer", config=SMALL, **where)
 
 
 def ablation_shots(choice: Choice) -> tuple[int, ...]:

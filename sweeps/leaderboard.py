@@ -20,4 +20,6 @@ def runs(choice: Choice) -> Iterator[RunSpec]:
     for backbone in choice.backbones:
         yield from _common.majority(choice, backbone)
         yield from _common.zero_shot(choice, backbone)
+        yield from _common.as_is(choice, backbone)
         yield from _common.few_shot(choice, backbone)
+    yield from _common.recognizer(choice)

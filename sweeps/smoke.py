@@ -20,4 +20,5 @@ def runs(choice: Choice) -> Iterator[RunSpec]:
     for backbone in one.backbones:
         yield from _common.majority(one, backbone)
         yield from (s for s in _common.zero_shot(one, backbone) if s.seed == seeds[0])
+        yield from _common.as_is(one, backbone)
         yield from _common.few_shot(one, backbone)

@@ -16,3 +16,4 @@ def runs(choice: Choice) -> Iterator[RunSpec]:
     """The specs of this sweep for what the user chose."""
     for backbone in choice.backbones:
         yield from _common.zero_shot(choice, backbone)
+        yield from _common.as_is(choice, backbone)

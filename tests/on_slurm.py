@@ -11,7 +11,7 @@ from bench import jobs, store
 from bench.plugins import ROOT
 
 CLASSES, PER_SIDE = ("clap", "wave"), 8
-DEADLINE_S = 300
+DEADLINE_S = 600
 LOCAL_CLUSTER = ROOT / "tests" / "slurm" / "local_cluster.sh"
 
 PLUG_IN = '''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -103,7 +104,24 @@ def choice_of(
         options=tuple(pairs),
         limit=limit,
         bank=bank,
+        named=bool(given),
     )
+
+
+def config_of(texts: Sequence[str]) -> tuple[tuple[str, str, Any], ...]:
+    """METHOD.FIELD=VALUE -> (method, field, value): a number, true, false, null, or text. Raises BenchError on anything else."""
+    found = []
+    for text in texts:
+        where, sign, value = text.partition("=")
+        method, dot, name = where.partition(".")
+        if not (sign and dot and name):
+            raise BenchError(f"--config takes METHOD.FIELD=VALUE, such as coop.epochs=20, not {text!r}")
+        plugins.find("methods", method)
+        try:
+            found.append((method, name, json.loads(value)))
+        except ValueError:
+            found.append((method, name, value))
+    return tuple(found)
 
 
 def split(text: str | None) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import _progress, plugins, sites
-from bench.cli._common import Names, choice_of, err, out, tell_problems
+from bench.cli._common import Names, choice_of, config_of, err, out, tell_problems
 from bench.contracts import BenchError
 from bench.places import bench_home
 
@@ -32,6 +32,9 @@ def run(
     bank: Annotated[
         str | None, typer.Option(help="A knowledge bank's name or .json file, in place of the data set's own.")
     ] = None,
+    config: Annotated[
+        list[str] | None, typer.Option(help="METHOD.FIELD=VALUE, such as coop.epochs=20; may be repeated.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="At most this many videos a class and split side.")] = None,
     frames: Annotated[int | None, typer.Option(help="Frames a video, in place of each backbone's own number.")] = None,
     precision: Annotated[
@@ -53,7 +56,9 @@ def run(
     cluster.check_place(where, PLACES, snapshot, wait)
     home = bench_home()
     choice = choice_of(dataset, root, option or [], backbones, methods, seeds, shots, limit, bank)
-    choice = dataclasses.replace(choice, num_frames=frames, precision=precision, compile=compile)
+    choice = dataclasses.replace(
+        choice, num_frames=frames, precision=precision, compile=compile, config=config_of(config or [])
+    )
     from bench.planning import fitting_shots, on_disk, plan
     from bench.work import work_of
 
@@ -66,6 +71,8 @@ def run(
             raise BenchError(
                 f"the sweep {sweep} has nothing to do with this choice; widen --methods, --seeds or --shots"
             )
+        if idle := {method for method, *_ in choice.config} - {spec.method for spec in specs}:
+            raise BenchError(f"--config sets {', '.join(sorted(idle))}, of which the sweep {sweep} has no run here")
         planned = plan(specs, home, reporter)
     if left_out:
         out.print(

@@ -1,15 +1,32 @@
 """Every method keeps the contract on every tiny backbone."""
 
+import json
+
 import pytest
 
 from bench import checks, plugins
-from bench.contracts import KNOWLEDGE, TRAIN
+from bench.contracts import FRAMES, KNOWLEDGE, RECOGNIZER, TRAIN
 
 TINY = [name for name in plugins.names("adapters") if name.startswith("tiny-")]
+ON_RECOGNIZERS = [name for name in plugins.names("methods") if RECOGNIZER in plugins.find("methods", name).NEEDS]
+TSM = "mmaction2:tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
+SMALL = {"epochs": 2, "resolution": 32, "frames": 4, "views": "one"}
+MAP = {"0": "sit down", "1": "wave", "2": "walk", "3": "walk"}
+
+
+@pytest.mark.mmaction2
+@pytest.mark.parametrize("name", ON_RECOGNIZERS)
+def test_methods_on_recognisers_keep_the_contract(name, tmp_path):
+    method, adapter = plugins.find("methods", name), plugins.find("adapters", TSM).load(TSM, "cpu")
+    (tmp_path / "map.json").write_text(json.dumps(MAP))
+    settings = {**SMALL, "label_map": str(tmp_path / "map.json")}
+    known = method.Config.__dataclass_fields__
+    results = checks.check_method(method, adapter, method.Config(**{k: v for k, v in settings.items() if k in known}))
+    assert [(r.name, r.problem) for r in results if r.problem] == []
 
 
 @pytest.mark.parametrize("backbone", TINY)
-@pytest.mark.parametrize("name", plugins.names("methods"))
+@pytest.mark.parametrize("name", [name for name in plugins.names("methods") if name not in ON_RECOGNIZERS])
 def test_methods_keep_the_contract(name, backbone):
     adapter = plugins.find("adapters", backbone).load(backbone, "cpu")
     results = checks.check_method(plugins.find("methods", name), adapter)
@@ -23,5 +40,5 @@ def test_suggest_proposes_fields_of_the_config(name):
     method = plugins.find("methods", name)
     trial = optuna.create_study().ask()
     method.Config(**method.suggest(trial))
-    assert method.TRAINABLE in ("none", "prompt", "head")
-    assert method.NEEDS <= {"text", "prompts", KNOWLEDGE, TRAIN}
+    assert method.TRAINABLE in ("none", "prompt", "head", "all")
+    assert method.NEEDS <= {"text", "prompts", KNOWLEDGE, TRAIN, FRAMES, RECOGNIZER}

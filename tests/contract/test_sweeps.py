@@ -56,6 +56,33 @@ def test_the_table_printed_after_a_sweep_shows_its_runs(name):
     assert all(row["label"] in shown for row in results.rows) and "There are no" not in shown
 
 
+def test_the_toy_set_gets_one_small_recogniser_unless_backbones_are_named():
+    facts = plugins.find("datasets", "toy").DATASET
+    plain = Choice(dataset=facts, backbones=("tiny-clip", "tiny-siglip"), named=False)
+    sweep = plugins.find("sweeps", "leaderboard")
+
+    def of(**changes):
+        specs = sweep.runs(dataclasses.replace(plain, **changes))
+        return [(s.backbone[:13], s.protocol, s.shots, s.seed) for s in specs if s.method == "mmaction2_recognizer"]
+
+    assert of() == [("mmaction2:tsm", "few_shot", 4, 1)]
+    assert of(seeds=(3, 4), shots=(1,)) == [("mmaction2:tsm", "few_shot", 1, 3)]
+    for other in ({"named": True}, {"methods": ("coop",)}, {"num_frames": 4}, {"precision": "bf16"}):
+        assert of(**other) == []
+    other = plugins.find("datasets", "utkinect").DATASET
+    assert of(dataset=other) == []
+
+
+def test_a_users_settings_go_before_a_sweeps_own():
+    facts = plugins.find("datasets", "toy").DATASET
+    asked = (("coop", "epochs", 3), ("mmaction2_recognizer", "epochs", 9))
+    choice = Choice(dataset=facts, backbones=("tiny-clip",), named=False, config=asked)
+    for spec in plugins.find("sweeps", "leaderboard").runs(choice):
+        told = dict(spec.config)
+        assert told.get("epochs") == {"coop": 3, "mmaction2_recognizer": 9}.get(spec.method)
+        assert spec.method != "mmaction2_recognizer" or told["resolution"] == 64
+
+
 def test_sweeps_and_datasets_need_no_torch():
     code = (
         "import sys; from bench import plugins\n"

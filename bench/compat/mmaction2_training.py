@@ -1,0 +1,273 @@
+"""MMEngine's Runner on a recogniser and two loaders, without what it writes, says and looks up beside training."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.compat.mmaction2 import import_mmaction
+from bench.contracts import BenchError
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+BF16 = "KpbenchBf16OptimWrapper"
+_names = itertools.count()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """What is trained how long: `epochs` of the schedule, of which `epochs_done` are trained; a validation every `val_interval`.
+
+    `optimizer` are the fields of MMEngine's OptimWrapper, `scheduler` its parameter schedulers.
+    """
+
+    epochs: int
+    epochs_done: int
+    val_interval: int
+    optimizer: Mapping[str, Any]
+    scheduler: Sequence[Mapping[str, Any]]
+
+
+def schedule(
+    recipe: Mapping[str, Any],
+    epochs: int | None,
+    videos_a_step: int,
+    asked: Callable[[int], int] = lambda epochs: epochs,
+    optimizer: str | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    precision: str = "float32",
+) -> Schedule:
+    """A config's schedule, stretched to another number of epochs, its learning rate to another number of videos a step.
+
+    Args:
+        epochs: in place of the config's own; milestones, warm-up and everything else that is counted in epochs goes with it.
+        videos_a_step: over all processes. The config's learning rate is meant for those in its name (8xb16 is 128), and is scaled
+            linearly (Goyal et al., 2017); one that is given is taken as it is.
+        asked: how many of the epochs are trained.
+        optimizer: "SGD" or "AdamW" in place of the config's own, whose settings are then left out but for the rates.
+        precision: "float32", "bf16", or "fp16" by MMEngine's AmpOptimWrapper, on a GPU alone.
+
+    Raises:
+        BenchError: the config has no schedule.
+    """
+    loop = recipe.get("train_cfg") or {}
+    wrapper = copy.deepcopy(_plain(recipe.get("optim_wrapper") or {}))
+    if "optimizer" not in wrapper or not loop.get("max_epochs"):
+        raise BenchError("this recogniser's config does not say how it is trained; take one that does")
+    whole = epochs or int(loop["max_epochs"])
+    stretch = whole / int(loop["max_epochs"])
+    if optimizer is not None and optimizer != wrapper["optimizer"]["type"]:
+        kept = {k: v for k, v in wrapper["optimizer"].items() if k in ("lr", "weight_decay")}
+        wrapper["optimizer"] = {"type": optimizer, **kept} | ({"momentum": 0.9} if optimizer == "SGD" else {})
+    chosen = wrapper["optimizer"]
+    chosen["lr"] = learning_rate if learning_rate is not None else chosen["lr"] * videos_a_step / _base_batch(recipe)
+    if weight_decay is not None:
+        chosen["weight_decay"] = weight_decay
+    wrapper["type"] = BF16 if precision == "bf16" else "OptimWrapper"
+    if precision == "fp16":  # whose small gradients need the loss to be scaled
+        wrapper |= {"type": "AmpOptimWrapper", "dtype": "float16"}
+    return Schedule(
+        epochs=whole,
+        epochs_done=asked(whole),
+        val_interval=max(1, round(int(loop.get("val_interval", 1)) * stretch)),
+        optimizer=wrapper,
+        scheduler=_stretched(recipe.get("param_scheduler") or (), stretch, whole),
+    )
+
+
+def _base_batch(recipe: Mapping[str, Any]) -> int:
+    """How many videos a step the config's learning rate is meant for."""
+    told = (recipe.get("auto_scale_lr") or {}).get("base_batch_size")
+    if told:
+        return int(told)
+    named = re.search(r"(\d+)xb(\d+)", Path(str(getattr(recipe, "filename", ""))).stem)
+    return int(named[1]) * int(named[2]) if named else int(recipe["train_dataloader"]["batch_size"])
+
+
+def _stretched(schedulers: Any, stretch: float, epochs: int) -> list[dict[str, Any]]:
+    """Schedulers that do in other epochs what they did in the config's; those that have no epoch left are left out."""
+    out = []
+    for told in _plain(list(schedulers)):
+        scaled = dict(told)
+        for name in ("begin", "end", "T_max"):
+            if name in scaled:
+                value = scaled[name] * stretch
+                # Only what is converted to steps may begin or end within an epoch.
+                scaled[name] = value if scaled.get("convert_to_iter_based") else round(value)
+        if "milestones" in scaled:
+            scaled["milestones"] = [m * stretch for m in scaled["milestones"]]
+            if not scaled.get("convert_to_iter_based"):
+                scaled["milestones"] = sorted({max(1, round(m)) for m in scaled["milestones"]})
+        if scaled.get("T_max", 1) > 0 and scaled.get("end", math.inf) > scaled.get("begin", 0):
+            out.append(scaled)
+    return out
+
+
+def _plain(value: Any) -> Any:
+    """A config's nodes as plain dicts and lists."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+@dataclass
+class Trained:
+    """Where a training is: epochs and steps done, the loss of each epoch, and on validation the best top-1 and its values.
+
+    `best` is the state dict of the epoch with the highest top-1, the first of equals; None before the first validation.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    total: float = 0.0
+    num: int = 0
+    best_top1: float = -1.0
+    best_epoch: int = 0
+    best: dict[str, Tensor] | None = None
+
+
+def train(
+    model: nn.Module,
+    loader: DataLoader[Any],
+    val_loader: DataLoader[Any] | None,
+    plan: Schedule,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    restore: Callable[[], Mapping[str, Any] | None] = lambda: None,
+    after_step: Callable[[Callable[[], dict[str, Any]], Trained, float], None] = lambda state, done, loss: None,
+) -> Trained:
+    """Train a recogniser by MMEngine's Runner, in place; afterwards it has the values of the best epoch on validation, or the last.
+
+    Args:
+        folder: one that the Runner may write to; what it leaves there is of no use to anybody.
+        restore: what an earlier process's `after_step` kept, to go on from there; None is from the beginning.
+        after_step: called after each step with a function that gives the state there is to keep, tensors and plain values, with what
+            is done, and with the step's loss.
+    """
+    import_mmaction()
+    from mmengine.hooks import Hook
+    from mmengine.runner import Runner
+
+    _register_bf16(device)
+    done = Trained()
+
+    class Quiet(Runner):
+        def _log_env(self, env_cfg: dict[str, Any]) -> None:
+            """Seconds of asking compilers for their versions."""
+
+        def dump_config(self) -> None:
+            """The run's record tells it."""
+
+        def _init_model_weights(self) -> None:
+            """They are what they are meant to be."""
+
+        def wrap_model(self, wrapper: Any, model: nn.Module) -> nn.Module:
+            return model.to(device)  # MMEngine takes a GPU wherever there is one
+
+        def load_or_resume(self) -> None:
+            found = restore()
+            if found is not None:
+                _put(self, done, found)
+
+    class Watch(Hook):
+        priority = "LOWEST"  # after the schedulers
+
+        def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+            done.step = runner.iter + 1
+            loss = float(outputs["loss"].detach())
+            done.total += loss
+            done.num += 1
+            after_step(lambda: _state(runner, done), done, loss)
+
+        def after_train_epoch(self, runner: Any) -> None:
+            done.losses.append(done.total / max(1, done.num))
+            done.epoch, done.total, done.num = runner.epoch + 1, 0.0, 0
+
+        def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
+            if metrics["acc/top1"] > done.best_top1:
+                done.best_top1, done.best_epoch = float(metrics["acc/top1"]), done.epoch
+                done.best = {k: v.detach().cpu().clone() for k, v in runner.model.state_dict().items()}
+
+    validation: dict[str, Any] = {}
+    if val_loader is not None:
+        validation = {"val_dataloader": val_loader, "val_cfg": {}, "val_evaluator": {"type": "AccMetric"}}
+    name = f"kpbench-{next(_names)}"  # MMEngine keeps loggers and the like by name, for the life of the process
+    runner = Quiet(
+        model=model,
+        work_dir=str(folder),
+        train_dataloader=loader,
+        train_cfg={"by_epoch": True, "max_epochs": plan.epochs_done, "val_interval": plan.val_interval},
+        optim_wrapper=dict(plan.optimizer),
+        param_scheduler=[dict(s) for s in plan.scheduler] or None,
+        default_hooks={"logger": None, "checkpoint": None, "timer": None},
+        custom_hooks=[Watch()],
+        log_level="ERROR",
+        default_scope="mmaction",
+        randomness={"seed": seed},
+        experiment_name=name,
+        **validation,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"mm(engine|action|cv)\b")  # what newer libraries say to old code
+        runner.train()
+    if done.best is not None:
+        model.load_state_dict(done.best)
+    return done
+
+
+def _register_bf16(device: torch.device) -> None:
+    """MMEngine's mixed precision needs a GPU and scales the loss; bf16 needs neither."""
+    from mmengine.optim import OptimWrapper
+    from mmengine.registry import OPTIM_WRAPPERS
+
+    class Bf16(OptimWrapper):
+        @contextmanager
+        def optim_context(self, model: nn.Module) -> Iterator[None]:
+            with super().optim_context(model), torch.autocast(device.type, torch.bfloat16):
+                yield
+
+    OPTIM_WRAPPERS.register_module(name=BF16, module=Bf16, force=True)
+
+
+def _state(runner: Any, done: Trained) -> dict[str, Any]:
+    schedulers = [{k: v for k, v in s.state_dict().items() if _keepable(v)} for s in runner.param_schedulers or []]
+    return {
+        "model": runner.model.state_dict(),
+        "optimizer": runner.optim_wrapper.state_dict(),
+        "schedulers": schedulers,
+        "done": vars(done),
+    }
+
+
+def _keepable(value: Any) -> bool:
+    # A Counter of milestones is none of those that torch loads; the scheduler has it from its config.
+    return type(value) in (bool, int, float, str, list, tuple, type(None))
+
+
+def _put(runner: Any, done: Trained, found: Mapping[str, Any]) -> None:
+    """Everything to where it was: the Runner's own way of resuming, but within an epoch."""
+    for name, value in found["done"].items():
+        setattr(done, name, value)
+    runner.model.load_state_dict(found["model"])
+    runner.optim_wrapper.load_state_dict(found["optimizer"])
+    for scheduler, told in zip(runner.param_schedulers or [], found["schedulers"], strict=True):
+        scheduler.load_state_dict(told)
+        scheduler.optimizer._global_step = done.step  # or it warns of a schedule that is ahead of its optimizer
+    loop = runner.train_loop
+    loop._epoch, loop._iter = done.epoch, done.step
+    loop.dataloader.sampler.start = (done.step - done.epoch * len(loop.dataloader)) * loop.dataloader.batch_size

@@ -1,0 +1,26 @@
+"""A recogniser's fine-tuning by MMEngine's Runner, `kill -9` within epochs and between them: what goes on ends with the same bytes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.plugins import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.mmaction2]
+
+
+def test_killed_within_and_between_epochs_it_ends_with_the_same_bytes(toy_workspace):
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, str(ROOT / "tests" / "killing_recognizer.py"), str(toy_workspace.parent)]
+    done = subprocess.run(program, capture_output=True, text=True, env=env, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(found)
+    assert found["steps"] == [9, 8, 6, 4, 0] and found["same"] == [True] * 5
+    assert found["lying"] == [] and found["run"] == ["COMPLETE", "predictions.npz", "run.json", "scores.csv"]
+    told = found["columns"]
+    assert (told["num_frames"], told["num_views"], told["resolution"], told["micro_batch"]) == (2, 1, 32, 6)
+    assert "INFO" not in done.stdout and "mmengine" not in done.stderr  # its own log stays its own

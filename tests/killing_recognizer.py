@@ -1,0 +1,81 @@
+"""`kill -9` of a recogniser's fine-tuning when some of its checkpoints lie there, then the same run again: a program, with a warm parent.
+
+`python tests/killing_recognizer.py HOME`, whose folder `data` holds the toy set's videos. Prints JSON: after which steps it was
+killed, how many steps the second process took, whether the bytes were those of a run left alone, and what was left lying about.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from killing import forked
+
+TSM = "mmaction2:tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
+CONFIG = {"epochs": 3, "batch_size": 6, "resolution": 32, "frames": 2, "views": "one"}
+KILLED_AFTER = (1, 3, 5, 9)  # of 9 steps, 3 an epoch: within an epoch, at the end of one, before the last validation
+
+
+def main(home):
+    from mmengine.model import BaseModel
+
+    from bench import checkpoints, planning, runner, store
+    from bench.compat import mmaction2
+    from bench.specs import RunSpec
+
+    mmaction2.import_mmaction()
+    checkpoints.keeping.__wrapped__.__defaults__ = (0.0,)  # one after every step
+    write, train_step = checkpoints.StateFile.write, BaseModel.train_step
+    steps = home / "steps"
+    spec = RunSpec(
+        dataset="toy",
+        backbone=TSM,
+        method="mmaction2_recognizer",
+        protocol="few_shot",
+        shots=1,
+        config=CONFIG,
+        limit=2,
+    )
+    resolved = planning.resolve(spec, home)
+    folder = store.run_folder(home, resolved.run_id)
+
+    def run(die_after=None):
+        written = [0]
+
+        def kept(self, state):
+            write(self, state)
+            written[0] += 1
+            if written[0] == die_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def counted(*args, **kwargs):
+            with steps.open("a") as f:
+                f.write(".")
+            return train_step(*args, **kwargs)
+
+        checkpoints.StateFile.write, BaseModel.train_step = kept, counted
+        steps.write_text("")
+        runner.execute(resolved, home)
+
+    wanted, taken, same, lying = None, [], [], []
+    for die_after in (None, *KILLED_AFTER):
+        shutil.rmtree(folder, ignore_errors=True)
+        if die_after is not None:
+            code = forked(lambda: run(die_after))  # noqa: B023 - called here
+            assert code == -signal.SIGKILL and not folder.exists(), code
+        assert forked(run) == 0
+        bytes_now = (folder / "predictions.npz").read_bytes()
+        wanted = wanted or bytes_now
+        taken.append(len(steps.read_text()))
+        same.append(bytes_now == wanted)
+        lying += [str(p) for p in (home / "checkpoints").iterdir()]
+    files = sorted(path.name for path in folder.iterdir())
+    told = store.read_record(home, resolved.run_id)["columns"]
+    print(json.dumps({"steps": taken, "same": same, "lying": lying, "columns": told, "run": files}))
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parent.parent)]
+    main(Path(sys.argv[1]))

@@ -1,0 +1,150 @@
+"""What a config's schedule and pipelines become for our data: stretched, scaled, and drawn by seed, epoch and video alone."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench import recognizers
+from bench.compat import mmaction2, mmaction2_data, mmaction2_training
+from bench.contracts import BenchError, Video, Videos
+
+pytestmark = pytest.mark.mmaction2
+
+TSM = "tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
+MVIT = "mvit-base-p244_32x3x1_kinetics400-rgb"
+SLOWFAST = "slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb"
+
+
+def recipe(name):
+    return mmaction2.read_config(recognizers.path_of(name))
+
+
+def test_milestones_and_the_learning_rate_go_with_epochs_and_batch():
+    plan = mmaction2_training.schedule(recipe(TSM), 10, 8)
+    assert (plan.epochs, plan.epochs_done, plan.val_interval) == (10, 10, 1)
+    (steps,) = plan.scheduler
+    assert (steps["type"], steps["milestones"], steps["begin"], steps["end"]) == ("MultiStepLR", [4, 8], 0, 10)
+    assert plan.optimizer["optimizer"]["lr"] == pytest.approx(0.02 * 8 / 128)
+    assert (
+        plan.optimizer["constructor"] == "TSMOptimWrapperConstructor" and plan.optimizer["clip_grad"]["max_norm"] == 20
+    )
+
+
+def test_without_epochs_it_is_the_config_whole():
+    plan = mmaction2_training.schedule(recipe(TSM), None, 128)
+    assert plan.epochs == 100 and plan.scheduler[0]["milestones"] == [40, 80]
+    assert plan.optimizer["optimizer"] == {"type": "SGD", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.00002}
+
+
+def test_warm_up_within_an_epoch_stays_and_one_of_no_length_goes():
+    warm, cosine = mmaction2_training.schedule(recipe(SLOWFAST), 64, 64).scheduler
+    assert (warm["end"], cosine["T_max"], cosine["end"]) == (34 / 4, 64, 64)
+    warm, cosine = mmaction2_training.schedule(recipe(MVIT), 20, 64).scheduler
+    assert (warm["begin"], warm["end"], cosine["begin"], cosine["end"]) == (0, 3, 3, 20)
+
+
+def test_other_rates_and_another_optimiser_are_taken_as_given():
+    plan = mmaction2_training.schedule(recipe(TSM), 2, 8, lambda n: n - 1, "AdamW", 0.001, 0.1, "bf16")
+    assert plan.optimizer["optimizer"] == {"type": "AdamW", "lr": 0.001, "weight_decay": 0.1}
+    assert (plan.epochs, plan.epochs_done, plan.optimizer["type"]) == (2, 1, mmaction2_training.BF16)
+
+
+def test_the_batch_a_rate_is_meant_for_is_read_off_the_name_where_nothing_else_says_it():
+    # 40 of the 98 configs that say how they are trained have no auto_scale_lr.
+    bases = {name: mmaction2_training._base_batch(recipe(name)) for name in recognizers.names() if "8xb8" in name}
+    told = [name for name in bases if not recipe(name).get("auto_scale_lr")]
+    assert told and all(
+        bases[name] == (128 if "48x8" in name else 64) for name in told if "8xb8-" in name and "48xb8" not in name
+    )
+
+
+def test_a_config_without_a_schedule_says_so():
+    with pytest.raises(BenchError, match="does not say how it is trained"):
+        mmaction2_training.schedule(recipe("uniformer-base_imagenet1k-pre_16x4x1_kinetics400-rgb"), None, 8)
+
+
+def test_every_trainable_config_gives_steps_for_another_size():
+    num = 0
+    for name in recognizers.names():
+        found = recipe(name)
+        if not found.get("train_dataloader") or recognizers.find(name).flow:
+            continue
+        size = mmaction2_data.training_size(found)
+        for stage in ("train", "val", "test"):
+            steps = mmaction2_data.adapted(mmaction2_data.steps(found, stage), None, 64 / size, read)
+            kinds = [step["type"] for step in steps if isinstance(step, dict)]
+            assert not [k for k in kinds if k.endswith(("Init", "Decode"))]
+            assert sum(isinstance(step, mmaction2_data.Decode) for step in steps) == 1, (name, stage)
+        mmaction2_training.schedule(found, 5, 8)
+        num += 1
+    assert num > 90
+
+
+# --- pictures ----------------------------------------------------------------------------------------------------
+
+
+def read(video, numbers):
+    """Frames that say which they are: a bright bar that moves."""
+    out = np.zeros((len(numbers), 48, 64, 3), np.uint8)
+    for row, number in zip(out, numbers, strict=True):
+        row[:, number : number + 8] = 40 + number
+    return out
+
+
+def clips(seed, num=3, stage="train", frames=None):
+    found = recipe(TSM)
+    scale = 32 / mmaction2_data.training_size(found)
+    steps = mmaction2_data.adapted(mmaction2_data.steps(found, stage), frames, scale, read)
+    videos = Videos(tuple(Video(Path(f"{i}.mp4"), 40, 20.0) for i in range(num)))
+    return mmaction2_data.Clips(videos, list(range(num)), steps, seed)
+
+
+def test_what_is_drawn_depends_on_seed_epoch_and_video_alone():
+    one = clips(1)
+    first = one[0, 1][0]["inputs"]
+    assert first.dtype == torch.uint8 and tuple(first.shape) == (8, 3, 32, 32)
+    state = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    np.random.rand(7)  # noqa: NPY002
+    torch.rand(3)
+    one[0, 2], one[1, 1]
+    assert torch.equal(clips(1)[0, 1][0]["inputs"], first)
+    others = [clips(2)[0, 1], clips(1)[1, 1], clips(1)[0, 2]]
+    assert not any(torch.equal(other[0]["inputs"], first) for other in others)
+    assert state is not None
+
+
+def test_drawing_leaves_the_generators_as_they_were():
+    one = clips(1)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    one[0, 0]
+    assert np.array_equal(np.random.get_state()[1], before[0]) and torch.equal(torch.get_rng_state(), before[1])  # noqa: NPY002
+
+
+def test_frames_and_sizes_go_to_every_stage():
+    assert tuple(clips(1, frames=4)[0, 0][0]["inputs"].shape) == (4, 3, 32, 32)
+    assert tuple(clips(1, stage="val")[0, 0][0]["inputs"].shape) == (8, 3, 32, 32)
+    assert tuple(clips(1, stage="test")[0, 0][0]["inputs"].shape) == (24, 3, 37, 37)  # three crops of 256 * 32 / 224
+
+
+def test_every_video_comes_once_an_epoch_and_a_restart_leaves_out_what_was():
+    order = mmaction2_data.Order(7, 5)
+    epochs = []
+    for epoch in range(2):
+        order.set_epoch(epoch)
+        epochs.append(list(order))
+    for epoch, found in enumerate(epochs):
+        assert sorted(found) == [(epoch, i) for i in range(7)]
+    assert [n for _, n in epochs[0]] != [n for _, n in epochs[1]]
+    order.set_epoch(1)
+    order.start = 4
+    assert list(order) == epochs[1][4:] and list(order) == epochs[1] and len(order) == 7
+
+
+def test_processes_share_an_epoch():
+    shares = [list(mmaction2_data.Order(7, 5, rank, 2)) for rank in range(2)]
+    whole = list(mmaction2_data.Order(7, 5))
+    assert [len(share) for share in shares] == [4, 4]
+    assert list(itertools.chain(*zip(*shares, strict=True)))[:7] == whole
