@@ -14,6 +14,10 @@ class InfrastructureError(BenchError):
     """The machine, the disk or another process is at fault, said in a line: the same work may succeed when it is tried again."""
 
 
+class MissingFeaturesError(InfrastructureError):
+    """A run began before its features were there, or where the disk does not show them yet."""
+
+
 def kind(error: BaseException) -> Kind:
     """What the disk, the network, the operating system or a GPU refuses is "infrastructure"; everything else is "model".
 

@@ -28,7 +28,7 @@ from bench import stopping
 from bench._files import clear, sync, temporary_beside, write_atomic
 from bench.contracts import SEGMENT_CENTRE, Adapter, BenchError, Features, digest
 from bench.decoding import Job, prepared
-from bench.failures import InfrastructureError
+from bench.failures import InfrastructureError, MissingFeaturesError
 from bench.forward import Encoder, joined
 
 if TYPE_CHECKING:
@@ -242,12 +242,13 @@ class FeatureStore:
             the features of the decodable ones, their positions, and position -> reason for the others.
 
         Raises:
-            InfrastructureError: a row is not stored, or a shard damaged.
+            MissingFeaturesError: a row is not stored.
+            InfrastructureError: a shard is damaged.
         """
         have, keys = self.rows(), row_keys(manifest)
         absent = [p for p in positions if keys[p] not in have]
         if absent:
-            raise InfrastructureError(
+            raise MissingFeaturesError(
                 f"{len(absent)} of {len(positions)} videos have no features in {self.folder}; run the same command again"
             )
         failed = {p: have[keys[p]].reason for p in positions if have[keys[p]].shard is None}
