@@ -16,7 +16,8 @@ import torch
 
 from bench import frames
 from bench._processes import leave_with_parent
-from bench.contracts import SEGMENT_CENTRE, BenchError
+from bench.contracts import SEGMENT_CENTRE
+from bench.failures import InfrastructureError
 from bench.manifest import MISSING, parse_box
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def prepared(
     """Transformed videos `(T, 3, h, w)`, or the reason why there is none, in the order of the jobs; workers are AHEAD at most.
 
     Raises:
-        BenchError: a worker died.
+        InfrastructureError: a worker died.
     """
     if workers == 0:
         for job in jobs:
@@ -69,7 +70,7 @@ def prepared(
                 return
             yield under_way.popleft().result()
     except BrokenProcessPool as error:
-        raise BenchError(
+        raise InfrastructureError(
             "a process that decodes videos died, most often because memory ran out: RAM, or the shared memory of a container "
             f"(df -h /dev/shm), which holds up to {AHEAD} decoded videos; give more and run the same command again. In a script of "
             'your own, what starts a run must stand under `if __name__ == "__main__":`'

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from bench.contracts import BenchError
+from bench.failures import InfrastructureError
 
 ANOTHER_BUILD = 'Install a build that fits the GPU and the driver: make setup TORCH="torch==... torchvision==..."'
 VARIABLE = "BENCH_DEVICE"
@@ -16,7 +17,8 @@ def choose() -> str:
     """The device to load backbones on: "cuda" or "cpu".
 
     Raises:
-        BenchError: a GPU that this torch build has no code for, or a $BENCH_DEVICE that is not there. Never a silent fall-back.
+        BenchError: a GPU that this torch build has no code for, or a $BENCH_DEVICE that is none.
+        InfrastructureError: a $BENCH_DEVICE that is not there. Never a silent fall-back.
     """
     import torch
 
@@ -25,7 +27,7 @@ def choose() -> str:
         raise BenchError(f"${VARIABLE} is {asked!r}; it is cpu or cuda, or unset")
     usable = torch.cuda.is_available()
     if asked == "cuda" and not usable:
-        raise BenchError(
+        raise InfrastructureError(
             f"${VARIABLE} is cuda, but torch {torch.__version__} finds no GPU; python -m bench doctor says why"
         )
     if asked == "cpu" or not usable:

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +69,8 @@ def parts(home: Path) -> list[Part]:
 def waste(home: Path, days: float) -> list[Waste]:
     """What can go: what killed processes left behind, checkpoints of complete runs, and what nobody has needed for `days`.
 
-    That are submissions that are done, and features that no run was made from. Features that a group shares stay: who needs them
-    is not to be seen from one home.
+    That are submissions that are done, were cancelled, or were left where they ran, and features that no run was made from. Features
+    that a group shares stay: who needs them is not to be seen from one home.
 
     Raises:
         BenchError: a negative number of days.
@@ -82,12 +83,14 @@ def waste(home: Path, days: float) -> list[Waste]:
     ]
 
 
-def remove(found: Waste) -> None:
-    """Delete it, whole."""
+def remove(found: Waste) -> bool:
+    """Delete it, whole; whether it is gone, for in a folder that others use it may be theirs."""
     if found.path.is_dir():
         shutil.rmtree(found.path, ignore_errors=True)
     else:
-        found.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            found.path.unlink(missing_ok=True)
+    return not os.path.lexists(found.path)
 
 
 def _leftovers(home: Path) -> Iterator[tuple[Path, str]]:
@@ -111,9 +114,13 @@ def _checkpoints(home: Path) -> Iterator[tuple[Path, str]]:
 def _submissions(home: Path, days: float) -> Iterator[tuple[Path, str]]:
     for job_id in jobs.all_ids(home):
         job = jobs.Job(home / "jobs" / job_id)
-        if _age(job.folder) < days * 24 * 3600 or any(job.open_tasks(stage) for stage in job.stages):
+        if min(map(_age, (job.folder, *job.folder.glob("*/")))) < days * 24 * 3600:
             continue
-        yield job.folder, f"a submission that has been done for {days:g} days, with its logs"
+        # What is open and on Slurm may wait in a queue; elsewhere whoever launched it would have touched it.
+        if not any(job.open_tasks(stage) for stage in job.stages):
+            yield job.folder, f"a submission that has been done for {days:g} days, with its logs"
+        elif job.is_cancelled or job.submission.get("where") != "slurm":
+            yield job.folder, f"a submission that was left undone for {days:g} days, with its logs"
 
 
 def _stores(home: Path, days: float) -> Iterator[tuple[Path, str]]:

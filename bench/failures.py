@@ -14,6 +14,10 @@ class InfrastructureError(BenchError):
     """The machine, the disk or another process is at fault, said in a line: the same work may succeed when it is tried again."""
 
 
+class MissingFeaturesError(InfrastructureError):
+    """A run began before its features were there, or where the disk does not show them yet."""
+
+
 def kind(error: BaseException) -> Kind:
     """What the disk, the network, the operating system or a GPU refuses is "infrastructure"; everything else is "model".
 
@@ -27,8 +31,19 @@ def kind(error: BaseException) -> Kind:
         return "infrastructure"
     if is_exhausted(error):
         return "model"
-    # torch.AcceleratorError and its elders, by name: whoever looks at failures need not wait for torch.
-    names = {c.__name__ for c in type(error).__mro__}
-    if "AcceleratorError" in names or (isinstance(error, RuntimeError) and str(error).startswith("CUDA error")):
+    if is_of_accelerator(error) or (
+        isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+    ):
         return "infrastructure"
     return "model"
+
+
+def is_of_accelerator(error: BaseException) -> bool:
+    """Whether a GPU failed, other than for want of memory: nothing that this process asks of it succeeds any more."""
+    # torch.AcceleratorError and its elders, by name: whoever looks at failures need not wait for torch.
+    names = {c.__name__ for c in type(error).__mro__}
+    if "AcceleratorError" not in names and not (
+        isinstance(error, RuntimeError) and str(error).startswith("CUDA error")
+    ):
+        return False
+    return not is_exhausted(error)

@@ -24,10 +24,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from bench import stopping
 from bench._files import clear, sync, temporary_beside, write_atomic
 from bench.contracts import SEGMENT_CENTRE, Adapter, BenchError, Features, digest
 from bench.decoding import Job, prepared
-from bench.failures import InfrastructureError
+from bench.failures import InfrastructureError, MissingFeaturesError
 from bench.forward import Encoder, joined
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ class FeatureStore:
             sampling: which frames are decoded, as in the name of the folder.
 
         Raises:
-            BenchError: the disk has no room for it, a worker died, or the forward pass cannot run here.
+            BenchError: the disk has no room for it, or the forward pass cannot run here; InfrastructureError where a worker died.
+            Stopped: this process was asked to stop; what is stored by then stays.
         """
         encoder = encoder or Encoder(adapter)
         clear(self.folder, ".*.tmp")
@@ -194,6 +196,7 @@ class FeatureStore:
         jobs = [Job(manifest.rows.iloc[p], keys[p], num_frames, sampling) for p in todo]
         with closing(prepared(jobs, adapter.transform, workers)) as videos:
             for start in range(0, len(jobs), SHARD_ROWS):
+                stopping.check()
                 # Each time: a stored shard tells what the backbone's facts may not, and the disk is not ours alone.
                 check_room(self.folder, self.estimate_mb(adapter, num_frames, len(jobs) - start))
                 shard, began = jobs[start : start + SHARD_ROWS], time.perf_counter()
@@ -239,12 +242,13 @@ class FeatureStore:
             the features of the decodable ones, their positions, and position -> reason for the others.
 
         Raises:
-            InfrastructureError: a row is not stored, or a shard damaged.
+            MissingFeaturesError: a row is not stored.
+            InfrastructureError: a shard is damaged.
         """
         have, keys = self.rows(), row_keys(manifest)
         absent = [p for p in positions if keys[p] not in have]
         if absent:
-            raise InfrastructureError(
+            raise MissingFeaturesError(
                 f"{len(absent)} of {len(positions)} videos have no features in {self.folder}; run the same command again"
             )
         failed = {p: have[keys[p]].reason for p in positions if have[keys[p]].shard is None}

@@ -79,7 +79,10 @@ class Job:
         return (self.home / "runs" / run_id[:2] / run_id / COMPLETE).is_file()
 
     def open_tasks(self, stage: str) -> list[int]:
-        """Numbers of the tasks that are still to be done, in their order."""
+        """Numbers of the tasks that are still to be done, in their order. Features that no run waits for any more need not be."""
+        runs = range(len(self.stages["runs"]))
+        if stage == "features" and runs and not any(self.is_open("runs", n) for n in runs):
+            return []
         return [n for n in range(len(self.stages[stage])) if self.is_open(stage, n)]
 
     def close(self, stage: str, number: int, result: Mapping[str, Any]) -> None:
@@ -95,6 +98,14 @@ class Job:
         """What was told of a stage's tasks, in their order."""
         found = (self.result(stage, n) for n in range(len(self.stages[stage])))
         return [r for r in found if r is not None]
+
+    def lost(self, stage: str) -> list[dict[str, Any]]:
+        """What was told of the tasks that were given up, and that no complete run makes good since."""
+        found = [(n, r) for n in range(len(self.stages[stage])) if (r := self.result(stage, n)) and r.get("lost")]
+        if stage == "runs":
+            return [r for n, r in found if not self.is_complete(n)]
+        runs = range(len(self.stages["runs"]))
+        return [r for _, r in found] if found and not (runs and all(map(self.is_complete, runs))) else []
 
     def attempt(self, stage: str, number: int) -> Path:
         """Record that a worker begins a task; remove the file if it is not the task's or the worker's fault that it ends."""
@@ -133,9 +144,7 @@ class Job:
 
     def finish(self) -> None:
         """Say that nothing is left of it, where that is so: no task is open, none was given up."""
-        if not any(self.open_tasks(stage) for stage in STAGES) and not any(
-            result.get("lost") for stage in STAGES for result in self.results(stage)
-        ):
+        if not any(self.open_tasks(stage) or self.lost(stage) for stage in STAGES):
             write_atomic(self.folder / FINISHED, "")
 
     def discard(self) -> None:

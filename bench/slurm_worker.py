@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import stopping
+from bench.failures import is_of_accelerator
 from bench.jobs import STAGES, Job
 
 AGAIN = signal.SIGUSR2
@@ -48,6 +49,10 @@ class SlurmWorker:
                 if str(why) == AGAIN.name and not job.is_cancelled and self._open(job):
                     requeue()
                 return f"stopped by {why}"
+            except Exception as error:
+                if is_of_accelerator(error) and not job.is_cancelled and self._open(job):
+                    requeue()  # a fresh process may get on with the GPU, or another one
+                raise
         return "done"
 
     def _open(self, job: Job) -> bool:

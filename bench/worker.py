@@ -2,7 +2,7 @@
 
 A worker may be killed at any instruction. What it had in hand is taken up by another one when its lease lapses; what it finished lies
 in the run's folder or the feature store. Failures of a run are recorded in its folder and told in the submission's; what is the
-machine's fault is tried again, here or by another worker, ATTEMPTS times in all.
+machine's fault is tried again, here after a pause or by another worker, ATTEMPTS times in all.
 """
 
 from __future__ import annotations
@@ -10,23 +10,25 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import submitit
 
-from bench import checkpoints, stopping
+from bench import checkpoints, devices, stopping
 from bench._inside import check_packages
 from bench.contracts import BenchError
-from bench.failures import kind
+from bench.failures import MissingFeaturesError, is_of_accelerator, kind
 from bench.jobs import ATTEMPTS, STAGES, Job
 from bench.leases import Leases
 from bench.planning import resolved_from_dict
 from bench.provenance import source_digest
 
 POLL_S = 1.0  # between looks at tasks that others hold
+# After faults of the machine in a row; one that lasts longer than all of them is there to stay.
+PAUSES_S = (2, 4, 8, 16, 32)
 
 
 def work(
@@ -42,20 +44,24 @@ def work(
     Args:
         folder: the submission's.
         index: which of the stage's `count` workers this is.
-        linger_s: how long to wait for tasks that other workers hold, to take over what they leave undone.
+        linger_s: how long to wait for tasks of this stage that other workers hold, to take over what they leave undone. What the
+            stages before leave undone is waited for as long as it is in somebody's hands: nothing can begin without it.
         tick: called after every task.
 
     Raises:
-        BenchError: the code is not what was submitted.
+        BenchError: the code is not what was submitted, or this machine lacks the GPU that it is to use.
+        Exception: a GPU failed; another process may go on with it.
         Stopped: it was asked to stop; what it held is free again.
     """
     check_packages()
     job = Job(Path(folder))
     check_source(job)
+    devices.choose()  # a node that has lost its GPU would fail every task within a second
     with Leases(job.home / "leases", job=_log_name() or "") as leases:
         # Runs need all features: what extraction left undone, with its node or its time limit, is made up for here.
         for each in STAGES[: STAGES.index(stage) + 1]:
-            _work(job, each, share(len(job.stages[each]), index, count), leases, linger_s, tick)
+            wait_s = linger_s if each == stage else math.inf
+            _work(job, each, share(len(job.stages[each]), index, count), leases, wait_s, tick)
         leases.sweep()
     _forget_checkpoints(job)
     job.finish()
@@ -64,12 +70,19 @@ def work(
 def _work(
     job: Job, stage: str, order: Sequence[int], leases: Leases, linger_s: float, tick: Callable[[], None]
 ) -> None:
-    idle_since = time.monotonic()
+    idle_since, faults = time.monotonic(), 0
     while remaining := [number for number in order if job.is_open(stage, number)]:
-        took = 0
+        took = False
         for number in remaining:
             stopping.check()
-            took += _take(job, stage, number, leases, tick)
+            ended = _take(job, stage, number, leases, tick)
+            took |= ended is not None
+            if ended is False:
+                if faults < len(PAUSES_S):
+                    stopping.wait(PAUSES_S[faults])
+                faults += 1
+            elif ended:
+                faults = 0
         if took:
             idle_since = time.monotonic()
         elif time.monotonic() - idle_since >= linger_s:
@@ -111,32 +124,33 @@ def check_source(job: Job) -> None:
         )
 
 
-def _take(job: Job, stage: str, number: int, leases: Leases, tick: Callable[[], None]) -> bool:
-    """Do one task, if it is open and free; whether it was."""
+def _take(job: Job, stage: str, number: int, leases: Leases, tick: Callable[[], None]) -> bool | None:
+    """Do one task: whether it ended, False where the machine's fault keeps it open. None where it is not open, or not free."""
     if not job.is_open(stage, number):
-        return False
+        return None
     task = job.stages[stage][number]
     lease = leases.take(str(task["lease"]))
     if lease is None:
-        return False
+        return None
     try:
         if not job.is_open(stage, number):  # somebody finished it before the lease was ours
-            return False
+            return None
         if job.num_attempts(stage, number) >= ATTEMPTS:
             run_id = job.run_id(stage, number)
             lost = f"given up after {ATTEMPTS} tries that ended with their worker or machine"
             job.close(
                 stage, number, {"run_id": run_id, "lost": True, "error": lost, "traceback": "", "log": _log_name()}
             )
-            return False
-        _attempt(job, stage, number, task)
+            return None
+        ended = _attempt(job, stage, number, task)
     finally:
         lease.release()
     tick()
-    return True
+    return ended
 
 
-def _attempt(job: Job, stage: str, number: int, task: dict[str, Any]) -> None:
+def _attempt(job: Job, stage: str, number: int, task: dict[str, Any]) -> bool:
+    """Whether a task ended; False where the machine's fault keeps it open."""
     attempt = job.attempt(stage, number)
     result: dict[str, Any] = {"run_id": job.run_id(stage, number), "log": _log_name()}
     try:
@@ -147,12 +161,35 @@ def _attempt(job: Job, stage: str, number: int, task: dict[str, Any]) -> None:
     except Exception as error:
         result |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         if kind(error) == "infrastructure":
-            if job.num_attempts(stage, number) < ATTEMPTS:
+            said = _failed_features(job, task) if isinstance(error, MissingFeaturesError) else None
+            if said is None and job.num_attempts(stage, number) < ATTEMPTS:
                 traceback.print_exc()  # into the worker's log; the task stays open
-                return
-            result["lost"] = True
+                _end_with_gpu(error)
+                return False
+            result |= {"lost": True} | ({"error": f"its features could not be computed: {said}"} if said else {})
+        job.close(stage, number, result)
+        attempt.unlink(missing_ok=True)
+        _end_with_gpu(error)
+        return True
     job.close(stage, number, result)
     attempt.unlink(missing_ok=True)
+    return True
+
+
+def _end_with_gpu(error: Exception) -> None:
+    """Raises what a GPU failed with: whatever this process asks of it from here on fails, too."""
+    if is_of_accelerator(error):
+        raise error
+
+
+def _failed_features(job: Job, task: Mapping[str, Any]) -> str | None:
+    """What was said where features of a run's backbone failed; None where none did."""
+    own = task["run"]["backbone"] if "run" in task else None  # a study's task names no run
+    for number, needed in enumerate(job.stages["features"]):
+        said = (job.result("features", number) or {}).get("error")
+        if said and needed["run"]["backbone"] == own:
+            return str(said)
+    return None
 
 
 def _do(stage: str, task: dict[str, Any], home: Path) -> dict[str, Any]:

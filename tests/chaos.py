@@ -129,7 +129,7 @@ class Chaos:
         return True
 
     def _lost(self):
-        return [r for r in self.home.job.results("runs") if r.get("lost")]
+        return self.home.job.lost("runs")
 
     def _look_at_runs(self, now=False):
         if not now and time.monotonic() - self.looked < STAT_S:

@@ -213,14 +213,21 @@ def gc(
     from bench import disk
 
     home = bench_home(writes=yes)
-    found = disk.waste(home, days)
+    found, stay = disk.waste(home, days), []
     for one in found:
-        if yes:
-            disk.remove(one)
+        if yes and not disk.remove(one):
+            stay.append(one)
+            continue
         place = one.path.relative_to(home) if one.path.is_relative_to(home) else one.path
         out.print(f"{_megabytes(one.num_bytes):>10} MB  {place}  {one.why}")
-    total = _megabytes(sum(one.num_bytes for one in found))
-    out.print(f"{len(found)} things, {total} MB, {'are gone' if yes else 'could go: --yes deletes them'}")
+    gone = [one for one in found if one not in stay]
+    total = _megabytes(sum(one.num_bytes for one in gone))
+    out.print(f"{len(gone)} things, {total} MB, {'are gone' if yes else 'could go: --yes deletes them'}")
+    if stay:
+        err.print(
+            f"{len(stay)} things cannot be removed; they may be another user's, who can: {', '.join(str(one.path) for one in stay)}"
+        )
+        raise typer.Exit(1)
 
 
 def _megabytes(num_bytes: int) -> str:
@@ -238,7 +245,7 @@ def submissions(home: Path) -> tuple[list[tuple[str, ...]], int]:
         if job.is_finished:
             continue
         left = {stage: len(job.open_tasks(stage)) for stage in jobs.STAGES}
-        lost = sum(bool(r.get("lost")) for stage in jobs.STAGES for r in job.results(stage))
+        lost = sum(len(job.lost(stage)) for stage in jobs.STAGES)
         if not any(left.values()) and not lost:
             continue
         if slurm.arrays(job) and known is None:

@@ -15,8 +15,8 @@ from stored import NUM, fill, manifest_of, store_of
 
 from bench import decoding, features, forward
 from bench._processes import cores
-from bench.contracts import BenchError
 from bench.decoding import Job, decode_workers, prepared
+from bench.failures import InfrastructureError
 from bench.features import row_keys
 from bench.frames import read
 
@@ -87,7 +87,7 @@ def test_workers_decode_while_this_process_encodes_and_no_further_ahead_than_the
 def test_a_worker_that_dies_is_an_error_and_no_hang(root, tmp_path, marked):
     marked.transform = replace(marked.transform, deadly=True)
     store = store_of(tmp_path, marked)
-    with pytest.raises(BenchError, match=r"decodes videos died.*memory.*run the same command again"):
+    with pytest.raises(InfrastructureError, match=r"decodes videos died.*memory.*run the same command again"):
         fill(store, manifest_of(root), marked, workers=2)
     assert marked.num_encoded == 0 and not store.folder.exists()
 

@@ -80,13 +80,44 @@ def test_leftovers_of_the_dead_can_go_and_what_is_under_way_not(tmp_path):
 
 
 def test_submissions_go_when_they_have_been_done_for_so_long(tmp_path):
-    made = [jobs.create(tmp_path, {"runs": [{"lease": run_id}]}, {}) for run_id in (RUN, OTHER)]
+    made = [jobs.create(tmp_path, {"runs": [{"lease": run_id}]}, {"where": "slurm"}) for run_id in (RUN, OTHER)]
     complete(tmp_path, RUN)
     for job in made:
         old(job.folder, 8)
     assert names(tmp_path, 7) == {f"jobs/{made[0].job_id}"} and names(tmp_path, 9) == set()
     with pytest.raises(BenchError, match="-1 days ago is in the future"):
         disk.waste(tmp_path, -1)
+
+
+def test_what_was_cancelled_or_left_here_goes_too_and_what_waits_in_a_queue_stays(tmp_path):
+    made = {}
+    for name, where in (("here", "local"), ("queue", "slurm"), ("cancelled", "slurm"), ("late", "slurm")):
+        made[name] = jobs.create(tmp_path, {"runs": [{"lease": RUN}]}, {"where": where})
+    made["cancelled"].cancel()
+    made["late"].close("runs", 0, {"lost": True, "error": "given up"})
+    for job in made.values():
+        old(job.folder, 8)
+    assert names(tmp_path, 7) == {f"jobs/{made[name].job_id}" for name in ("here", "cancelled")}
+    old(made["late"].folder / "done", 8)
+    assert f"jobs/{made['late'].job_id}" in names(tmp_path, 7), "what was lost, and resumed by nobody"
+
+
+def test_what_may_not_be_removed_is_told_and_is_not_said_to_be_gone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    complete(tmp_path, RUN)
+    written(tmp_path / "checkpoints" / RUN / "training-1.pt", 2_000_000)
+    old(written(tmp_path / "features" / "clip-1" / ".a.safetensors.1-ab.tmp"), 2)
+
+    def another_users(path, **options):
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", another_users)
+        code, out, err = bench(capsys, monkeypatch, "gc", "--yes")
+    assert code == 1 and "0 things, 0.0 MB, are gone" in out
+    assert "2 things cannot be removed" in err and f"checkpoints/{RUN}" in err and ".a.safetensors.1-ab.tmp" in err
+    code, out, _ = bench(capsys, monkeypatch, "gc", "--yes")
+    assert code == 0 and "2 things, 2.0 MB, are gone" in out and names(tmp_path) == set()
 
 
 def test_features_that_no_run_was_made_from_go_when_they_are_old(tmp_path):

@@ -22,6 +22,8 @@ class AcceleratorError(RuntimeError):
         InfrastructureError("2 of 3 videos have no features"),
         AcceleratorError("an illegal memory access was encountered"),
         RuntimeError("CUDA error: unspecified launch failure"),
+        RuntimeError("DataLoader worker (pid(s) 17) exited unexpectedly"),
+        RuntimeError("DataLoader worker (pid 17) is killed by signal: Killed. "),
     ],
 )
 def test_the_machine_s(error):

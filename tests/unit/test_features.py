@@ -10,7 +10,7 @@ import torch
 from fakes import SIDE, FakeAdapter, write_video
 from stored import CLASSES, NUM, fill, manifest_of, store_of
 
-from bench import decoding, features, planning, runner
+from bench import decoding, features, planning, runner, stopping
 from bench.contracts import BenchError
 from bench.features import check_room, estimate_mb, row_keys
 from bench.forward import Encoder
@@ -248,6 +248,24 @@ def test_a_fill_that_is_broken_off_keeps_whole_shards_and_leaves_no_half_one(roo
     adapter.encode_video = plain
     done = fill(store_of(tmp_path, adapter), manifest, adapter)
     assert (done.stored, done.encoded) == (4, 2)
+
+
+def test_asked_to_stop_it_ends_with_the_shard_in_hand(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "SHARD_ROWS", 2)
+    adapter, manifest = FakeAdapter(), manifest_of(root)
+    plain, store = adapter.encode_video, store_of(tmp_path, adapter)
+
+    def asked(video):
+        stopping.request("SIGUSR2")
+        return plain(video)
+
+    adapter.encode_video = asked
+    try:
+        with pytest.raises(stopping.Stopped, match="SIGUSR2"):
+            fill(store, manifest, adapter)
+    finally:
+        stopping.forget()
+    assert adapter.num_encoded == 2 and len(list(store.folder.glob("*.safetensors"))) == 1
 
 
 def test_a_stop_in_the_middle_of_writing_leaves_nothing(root, tmp_path, monkeypatch):

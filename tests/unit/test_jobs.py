@@ -33,23 +33,40 @@ def test_a_task_is_open_until_it_is_closed_or_its_run_is_complete_whoever_did_it
     assert job.open_tasks("runs") == [0] and job.result("runs", 1) is None
     job.close("runs", 0, {"run_id": RUN, "error": "no"})
     assert job.open_tasks("runs") == [] and job.results("runs") == [{"run_id": RUN, "error": "no"}]
-    assert job.open_tasks("features") == [0]
+    assert job.is_open("features", 0)
 
 
 def test_a_submission_is_finished_once_nothing_is_open_or_lost(job):
     job.finish()
     assert not job.is_finished
-    for run_id in (RUN, OTHER):
-        complete(job, run_id)
+    complete(job, RUN)
     job.close("features", 0, {"lost": True, "error": "given up"})
+    job.close("runs", 1, {"run_id": OTHER, "error": "the loss is nan"})
     job.finish()
-    assert not job.is_finished
+    assert not job.is_finished and len(job.lost("features")) == 1
     job.resume()
+    assert job.open_tasks("features") == [] == job.lost("features") and job.result("runs", 1)
     job.close("features", 0, {"encoded": 1})
     job.finish()
     assert job.is_finished
     job.resume()
     assert not job.is_finished
+
+
+def test_nothing_is_left_of_what_another_submission_did(job):
+    """The same command again after Ctrl-C, or both at once: nobody comes back to this one."""
+    for stage in jobs.STAGES:
+        job.close(stage, 0, {"lost": True, "error": "given up"})
+    assert cluster.submissions(job.home)[1] == cluster.FAILED
+    for run_id in (RUN, OTHER):
+        complete(job, run_id)
+    (job.folder / "done" / "features-0.json").unlink()
+    assert job.is_open("features", 0) and job.open_tasks("features") == [], "no run waits for them"
+    job.close("features", 0, {"lost": True, "error": "given up"})
+    assert job.lost("runs") == job.lost("features") == []
+    assert cluster.submissions(job.home) == ([], cluster.DONE)
+    job.finish()
+    assert job.is_finished
 
 
 def test_a_finished_submission_is_not_asked_after_its_tasks(job):

@@ -8,6 +8,7 @@ import pytest
 
 from bench import jobs, stopping, store, worker
 from bench.contracts import BenchError
+from bench.failures import InfrastructureError, MissingFeaturesError
 from bench.leases import Leases
 from bench.provenance import source_digest
 
@@ -23,10 +24,9 @@ def nobody_stops():
 
 @pytest.fixture
 def job(tmp_path):
-    features = [{"lease": f"features-{n}"} for n in range(2)]
-    return jobs.create(
-        tmp_path, {"features": features, "runs": [{"lease": i} for i in IDS]}, {"source": source_digest()}
-    )
+    features = [{"lease": f"features-{n}", "run": {"backbone": "clip"}} for n in range(2)]
+    runs = [{"lease": i, "run": {"backbone": "clip"}} for i in IDS]
+    return jobs.create(tmp_path, {"features": features, "runs": runs}, {"source": source_digest()})
 
 
 @pytest.fixture
@@ -94,6 +94,20 @@ def test_a_worker_that_waits_takes_over_what_another_leaves(job, done, monkeypat
     assert done[-1] == IDS[2]
 
 
+def test_runs_wait_for_features_that_another_has_in_hand_however_little_they_wait_for_runs(job, done, monkeypatch):
+    with Leases(job.home / "leases") as other:
+        held, waited = other.take("features-1"), []
+
+        def wait(seconds):
+            waited.append(list(done))
+            if len(waited) == 3:
+                held.release()
+
+        monkeypatch.setattr(stopping, "wait", wait)
+        worker.work(str(job.folder), "runs", linger_s=0)
+    assert waited == [["features-0"]] * 3 and done == ["features-0", "features-1", *IDS]
+
+
 def test_a_run_that_somebody_finished_before_the_lease_was_ours_is_not_done_again(job, done, monkeypatch):
     take = Leases.take
 
@@ -129,12 +143,69 @@ def test_a_failure_of_the_method_is_told_once_and_the_others_go_on(job, done, mo
 
 
 def test_the_machine_s_failure_is_tried_again_and_given_up_after_so_many_times(job, done, monkeypatch):
-    monkeypatch.setattr(worker, "POLL_S", 0)
+    waited = []
+    monkeypatch.setattr(stopping, "wait", waited.append)
     tries = fail(monkeypatch, OSError(28, "No space left on device"))
     worker.work(str(job.folder), "runs")
     told = job.result("runs", 1)
     assert len(tries) == jobs.ATTEMPTS and told["lost"] and "No space left on device" in told["error"]
     assert len(done) == 6, "the other runs are done"
+    assert waited == [2, 2, 4, 8], "what is away for a moment may come back; a success in between begins anew"
+
+
+def test_a_disk_that_stays_full_does_not_keep_the_workers_for_ever(job, done, monkeypatch):
+    def full(stage, task, home):
+        raise OSError(28, "No space left on device")
+
+    waited = []
+    monkeypatch.setattr(stopping, "wait", waited.append)
+    monkeypatch.setattr(worker, "_do", full)
+    worker.work(str(job.folder), "runs")
+    assert waited == [2, 4, 8, 16, 32] * 2, "once for the features, once for the runs"
+    assert all(r["lost"] for stage in jobs.STAGES for r in job.results(stage))
+
+
+def test_runs_whose_features_failed_are_lost_at_once_and_say_why(job, done, monkeypatch):
+    monkeypatch.setattr(stopping, "wait", lambda seconds: pytest.fail("nothing comes of waiting"))
+    job.close("features", 0, {"error": "BenchError: frames that are infinite", "traceback": ""})
+    tries = fail(monkeypatch, MissingFeaturesError("64 of 128 videos have no features"))
+    worker.work(str(job.folder), "runs")
+    told = job.result("runs", 1)
+    assert len(tries) == 1 and told["lost"] and "features could not be computed" in told["error"]
+    assert "frames that are infinite" in told["error"]
+
+
+def test_features_of_another_backbone_that_failed_are_no_reason(job, done, monkeypatch):
+    monkeypatch.setattr(stopping, "wait", lambda seconds: None)
+    job.stages["features"][0]["run"]["backbone"] = "siglip"
+    monkeypatch.setattr(worker, "Job", lambda folder: job)
+    job.close("features", 0, {"error": "BenchError: frames that are infinite", "traceback": ""})
+    tries = fail(monkeypatch, MissingFeaturesError("64 of 128 videos have no features"))
+    worker.work(str(job.folder), "runs")
+    assert len(tries) == jobs.ATTEMPTS and "frames that are infinite" not in job.result("runs", 1)["error"]
+
+
+def test_a_gpu_that_failed_ends_the_worker_for_the_next_would_fail_too(job, done, monkeypatch):
+    fail(monkeypatch, RuntimeError("CUDA error: unspecified launch failure"))
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        worker.work(str(job.folder), "runs")
+    assert done == ["features-0", "features-1", IDS[0]] and job.open_tasks("runs") == [1, 2, 3, 4]
+    assert job.num_attempts("runs", 1) == 1 and not list((job.home / "leases").iterdir())
+    for _ in range(jobs.ATTEMPTS - 2):
+        job.attempt("runs", 1)
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        worker.work(str(job.folder), "runs")
+    assert job.result("runs", 1)["lost"] and job.open_tasks("runs") == [2, 3, 4], "after the last try as well"
+
+
+def test_a_node_without_its_gpu_takes_no_task(job, done, monkeypatch):
+    def choose():
+        raise InfrastructureError("$BENCH_DEVICE is cuda, but torch finds no GPU")
+
+    monkeypatch.setattr(worker.devices, "choose", choose)
+    with pytest.raises(InfrastructureError, match="finds no GPU"):
+        worker.work(str(job.folder), "runs")
+    assert not done and not job.results("runs") and job.total_attempts("runs") == 0
 
 
 def test_a_task_whose_workers_died_so_many_times_is_given_up(job, done):
