@@ -11,18 +11,22 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bench._processes import machine, started
+from bench._processes import is_hidden, machine, started
 
-FORGOTTEN_S = 24 * 3600  # what a process of another machine began and left for so long has no writer any more
+FORGOTTEN_S = 24 * 3600  # what a process that we cannot look at began and left for so long has no writer any more
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash at any instruction, sees the old one or the new one, never a part."""
+def write_atomic(path: Path, content: str | bytes, mode: int | None = None) -> None:
+    """Write a file so that a reader, or a crash at any instruction, sees the old one or the new one, never a part.
+
+    Args:
+        mode: who may read and write it; None leaves that to the process's umask.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content.encode() if isinstance(content, str) else content)
+    write_whole(path, content.encode() if isinstance(content, str) else content, mode)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, mode: int | None = None) -> None:
     """The same into a folder that is there. Raises OSError where it is not, or the disk does not take the file."""
     temporary = temporary_beside(path)
     try:
@@ -30,6 +34,8 @@ def write_whole(path: Path, content: bytes) -> None:
             f.write(content)
             f.flush()
             os.fsync(f.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -43,12 +49,13 @@ def temporary_beside(path: Path, suffix: str = "tmp") -> Path:
 
 
 def is_abandoned(temporary: Path) -> bool:
-    """Whether nobody writes a `temporary_beside` any more: its process is gone, or it is another machine's and old."""
+    """Whether nobody writes a `temporary_beside` any more: its process is gone, or cannot be looked at from here and it is old."""
     found = re.fullmatch(r"\..+\.([0-9a-f]{8})-(\d+)-(\w*)-[0-9a-f]{8}\.(?:tmp|part)", temporary.name)
     if found is None:
         return False
-    if found[1] == _machine():
-        return started(int(found[2])) != found[3]
+    pid = int(found[2])
+    if found[1] == _machine() and not is_hidden(pid):
+        return started(pid) != found[3]
     try:
         return time.time() - temporary.stat().st_mtime > FORGOTTEN_S
     except FileNotFoundError:

@@ -51,6 +51,17 @@ def started(pid: int) -> str:
     return "" if state in "ZX" else rest[18]
 
 
+def is_hidden(pid: int) -> bool:
+    """Whether there is a process of another user that /proc does not show, as on machines where it is mounted with hidepid."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return Path("/proc/self/stat").exists() and not Path(f"/proc/{pid}").exists()
+    except (ProcessLookupError, OverflowError):
+        return False
+    return False
+
+
 def _signalled(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -94,7 +94,7 @@ def remove(found: Waste) -> bool:
 
 
 def _leftovers(home: Path) -> Iterator[tuple[Path, str]]:
-    shared = places.features(home).glob("*/.*") if places.is_shared(home) else ()
+    shared = [*places.features(home).glob(".*"), *places.features(home).glob("*/.*")] if places.is_shared(home) else []
     for left in sorted((*home.glob("**/.*"), *shared)):
         if left.suffix in (".part", ".tmp") and (is_abandoned(left) or _age(left) > FORGOTTEN_S):
             yield left, f"a {'file' if left.is_file() else 'folder'} whose process was killed while it was written"
@@ -139,7 +139,7 @@ def _stores(home: Path, days: float) -> Iterator[tuple[Path, str]]:
             used.add(store)
         else:
             whose.add(told.get("identity", {}).get("backbone", ""))
-    for path in sorted((home / places.FEATURES).glob("*/")):
+    for path in sorted((home / places.FEATURES).glob("[!.]*/")):
         needed = path.name in used or path.name.rpartition("-")[0] in whose
         if not needed and _age(path) >= days * 24 * 3600:
             yield path, f"features that no run was made from, the last of them {days:g} days ago or more"

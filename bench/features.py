@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 
 from bench import stopping
 from bench._files import clear, sync, temporary_beside, write_atomic
+from bench._staging import publish
 from bench.contracts import SEGMENT_CENTRE, Adapter, BenchError, Features, digest
 from bench.decoding import Job, prepared
 from bench.failures import InfrastructureError, MissingFeaturesError
@@ -217,11 +218,14 @@ class FeatureStore:
         ms_a_video: float,
     ) -> None:
         if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copymode(self.folder.parent, self.folder)  # what a group shares stays writable for the group
+            # What a group shares is writable for the group from the moment it is there, and stays so.
+            publish(self.folder, lambda made: shutil.copymode(self.folder.parent, made), Path.is_dir)
         path = self.folder / f"{digest([keys, sorted(failed)])}.safetensors"
+        if path.exists():
+            return  # another was as quick; a replaced file could fail whoever reads it over a network
+        mode = self.folder.stat().st_mode & 0o666
         # Not in the shard: equal features are equal bytes, however long they took.
-        write_atomic(_ms_file(path), json.dumps({"ms_a_video": ms_a_video}))
+        write_atomic(_ms_file(path), json.dumps({"ms_a_video": ms_a_video}), mode)
         temporary = temporary_beside(path)
         try:
             # One entry: safetensors writes several in an order of its own, and equal shards would differ.
@@ -229,7 +233,7 @@ class FeatureStore:
             save_file(dict(tensors), temporary, metadata={"rows": rows})
             with temporary.open("rb") as f:
                 os.fsync(f.fileno())
-            temporary.chmod(self.folder.stat().st_mode & 0o666)
+            temporary.chmod(mode)
             temporary.replace(path)
             sync(self.folder)
         finally:

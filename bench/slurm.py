@@ -60,9 +60,10 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
             for one in planned(features, runs, site):
                 calls = [SlurmWorker(str(job.folder), one.stage, n, one.count, one.linger_s) for n in range(one.count)]
                 parts = [calls[start : start + most] for start in range(0, one.count, most)]
-                ids[one.name] = [_array(part, job, one, site, before, root) for part in parts]
+                for part in parts:
+                    ids.setdefault(one.name, []).append(_array(part, job, one, site, before, root))
+                    write_atomic(job.folder / IDS, json.dumps(ids))
                 before = ids[one.name]
-                write_atomic(job.folder / IDS, json.dumps(ids))
         except BaseException as error:
             _scancel([i for known in ids.values() for i in known])
             if isinstance(error, subprocess.CalledProcessError) or type(error).__name__ == "FailedJobError":
@@ -125,6 +126,7 @@ def _array(
         cpus_per_task=wanted.cpus,
         ntasks_per_node=1,
         nodes=1,
+        array_parallelism=len(calls),  # submitit would let 256 run at once
         signal_delay_s=min(SIGNAL_S, wanted.time_min * 15),
         setup=[*_scratch(site), *wanted.setup],
         additional_parameters=more,

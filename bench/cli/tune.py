@@ -181,6 +181,15 @@ def _told(study: Study, home: Path, seeds: Sequence[int]) -> bool:
     record, spec = trials.read(home, study.study_id), study.resolved.spec
     failed = [t for t in record.trials if t.state == "failed"]
     name = f"study {study.study_id}: {spec.method} on {study.resolved.backbone}"
+    if not record.finished:  # what was waited for on Slurm may have been cancelled, or lost
+        left = record.budget - sum(t.state != "open" for t in record.trials)
+        what = (
+            f"{left} of {record.budget} trials were"
+            if record.best
+            else f"no trial has a result: {left} of {record.budget} were"
+        )
+        err.print(f"{name}: {what} not done; start the same command again")
+        return False
     if record.best is None:
         err.print(f"{name}: no trial has a result; the first: {failed[0].reason}")
         return False
@@ -188,10 +197,12 @@ def _told(study: Study, home: Path, seeds: Sequence[int]) -> bool:
     more = f"; {len(failed)} failed, the first: {failed[0].reason}" if failed else ""
     of = f"trial {record.best.number + 1} of {study.trials}"
     out.print(f"{name}: {of}: {best}; validation top-1 {100 * record.best.scores[-1]:.1f} %{more}")
-    failures = [f for run in study.final_runs(home, seeds) if (f := store.failure(home, run.run_id)) is not None]
-    for failure in failures:
-        err.print(f"  {failure['status']:7} {failure['run_id']}  {failure['reason']}")
-    return not failures
+    without = [run.run_id for run in study.final_runs(home, seeds) if not store.is_complete(home, run.run_id)]
+    for run_id in without:
+        lost = {"status": "lost", "reason": "its worker died; start the same command again"}
+        failure = store.failure(home, run_id) or lost
+        err.print(f"  {failure['status']:7} {run_id}  {failure['reason']}")
+    return not without
 
 
 def _report(home: Path, study: Study) -> bool:

@@ -522,10 +522,11 @@ def test_an_extraction_obeys_the_spec_and_keeps_what_it_measured(root, tmp_path,
 
 
 def test_the_shards_of_a_store_are_complete_on_disk_before_they_have_their_name(root, tmp_path, monkeypatch):
-    order = []
+    order, adapter = [], FakeAdapter()
+    store = store_of(tmp_path, adapter)
+    store.folder.mkdir(parents=True)
     monkeypatch.setattr(features.os, "fsync", lambda number: order.append("synced"))
     replaced = features.Path.replace
     monkeypatch.setattr(features.Path, "replace", lambda self, to: (order.append("named"), replaced(self, to))[1])
-    adapter = FakeAdapter()
-    fill(store_of(tmp_path, adapter), manifest_of(root), adapter)
+    fill(store, manifest_of(root), adapter)
     assert order == ["synced", "named"] * 2 + ["synced"]  # what it took, and the shard, whose name must last

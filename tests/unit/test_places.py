@@ -65,8 +65,44 @@ def test_what_a_group_shares_stays_open_to_the_group(root, shared):
         features.FeatureStore(folder).fill(manifest_of(root), range(6), adapter, NUM)
     finally:
         os.umask(before)
-    (shard,) = folder.glob("*.safetensors")
+    (shard,), (cost,) = folder.glob("*.safetensors"), folder.glob("*.cost.json")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o2775 and stat.S_IMODE(shard.stat().st_mode) == 0o664
+    assert stat.S_IMODE(cost.stat().st_mode) == 0o664
+    assert [p.name for p in shared.iterdir()] == [folder.name]
+
+
+def test_a_store_is_never_there_without_being_open_to_the_group(root, shared, monkeypatch):
+    """Whoever is killed between making it and opening it would lock the others out for good."""
+    shared.chmod(0o2775)
+    folder = features.store_folder(shared, FakeAdapter(), NUM, "segment_centre", "pyav", "float32")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features.shutil, "copymode", killed)
+        with pytest.raises(KeyboardInterrupt):
+            features.FeatureStore(folder).fill(manifest_of(root), range(6), FakeAdapter(), NUM)
+    assert not folder.exists()
+    features.FeatureStore(folder).fill(manifest_of(root), range(6), FakeAdapter(), NUM)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
+
+
+def test_what_a_colleague_stored_meanwhile_is_left_as_it_is(root, shared):
+    """A shard may be mapped into a colleague's memory, on another machine too."""
+    folder = features.store_folder(shared, FakeAdapter(), NUM, "segment_centre", "pyav", "float32")
+    mine, theirs = features.FeatureStore(folder), features.FeatureStore(folder)
+    plain, adapter = FakeAdapter.encode_video, FakeAdapter()
+
+    def meanwhile(video):
+        theirs.fill(manifest_of(root), range(6), FakeAdapter(), NUM)
+        stored.update({p.name: p.stat().st_ino for p in folder.iterdir()})
+        return plain(adapter, video)
+
+    stored = {}
+    adapter.encode_video = meanwhile
+    assert mine.fill(manifest_of(root), range(6), adapter, NUM).encoded == 6
+    assert len(stored) == 2 and {p.name: p.stat().st_ino for p in folder.iterdir()} == stored
 
 
 def test_a_folder_that_is_not_ours_to_write_to_is_said_before_work_begins(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench import _staging
+from bench import _files, _staging
 from bench._files import FORGOTTEN_S, clear, temporary_beside
 from bench._staging import publish
 from bench.plugins import ROOT
@@ -142,6 +142,25 @@ def test_another_machine_s_folder_stays_for_a_day(final):
         os.utime(other, (time.time() - age,) * 2)
         clear(final.parent, ".it.*.part")
         assert other.exists() == stays
+
+
+def test_what_a_process_writes_that_the_kernel_hides_is_not_taken_from_it(final, monkeypatch):
+    """With hidepid, /proc shows no processes of other users; and several users write into a store of features."""
+
+    def another_users(pid, signal):
+        raise PermissionError(1, "Operation not permitted")
+
+    final.parent.mkdir()
+    pid = int((_files.Path("/proc/sys/kernel/pid_max")).read_text()) + 1  # which /proc never shows
+    left = final.with_name(temporary_beside(final, "part").name.replace(f"-{os.getpid()}-", f"-{pid}-"))
+    left.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", another_users)
+        assert not _files.is_abandoned(left)
+        os.utime(left, (time.time() - FORGOTTEN_S - 60,) * 2)
+        assert _files.is_abandoned(left), "as with another machine's"
+    os.utime(left)
+    assert _files.is_abandoned(left), "there is none"
 
 
 @pytest.mark.parametrize("name", ["it", ".it.part", ".its.00000000-1-1-00000000.part", ".it.tmp"])
