@@ -141,7 +141,7 @@ class Encoder(nn.Module):
     def __init__(self, model: nn.Module, frame_by_frame: bool) -> None:
         super().__init__()
         self.model, self.frame_by_frame = model, frame_by_frame
-        self.kind = type(model).__name__
+        self.is_2d = type(model).__name__ == "Recognizer2D"
 
     @classmethod
     def of(cls, model: Any, frame_by_frame: bool) -> tuple[Encoder, int]:
@@ -160,15 +160,14 @@ class Encoder(nn.Module):
         return cls(model, frame_by_frame), int(embed_dim)
 
     def forward(self, video: Tensor) -> Tensor:
-        num, num_frames = video.shape[:2]
-        if self.kind == "Recognizer2D":
+        num = len(video)
+        if not self.is_2d:
+            views = video.transpose(1, 2)[:, None]
+        else:
             # A view a frame, or all of them together.
             views = video.flatten(0, 1)[:, None] if self.frame_by_frame else video
-            found, _ = self.model.extract_feat(views.contiguous(), stage="head")
-        elif self.kind == "RecognizerOmni":
-            found = self.model(video.transpose(1, 2).contiguous(), mode="tensor", stage="head")
-        else:
-            found, _ = self.model.extract_feat(video.transpose(1, 2)[:, None].contiguous(), stage="head")
+        found = self.model.extract_feat(views.contiguous(), stage="head")
+        found = found[0] if isinstance(found, tuple) else found  # OmniSource's gives no tuple
         each: Tensor = found.reshape(num, -1, found.shape[-1])
         return each
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,8 +105,9 @@ def fetch(source: Source) -> Path:
         raise BenchError(f"{source.address or source.config} is no URL; there is nothing to fetch")
     path = _weights.folder(source.name) / source.file
     if path.is_file():
-        check(source, path)
-        return path
+        with suppress(BenchError):  # another file lies there, or a part of this one: it is replaced
+            check(source, path)
+            return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary_beside(path)
     try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench import memory, recognizers, videos
+from bench.compat import mmaction2
 from bench.compat import mmaction2_data as data
 from bench.contracts import BenchError, RecognizerAdapter, Videos
 
@@ -69,13 +72,29 @@ def predict(model: torch.nn.Module, found: Videos, steps: Sequence[Any], device:
 
 
 def columns(adapter: RecognizerAdapter, frames: int | None, resolution: int | None, views: str) -> dict[str, Any]:
-    """What the tables say of what a recogniser is shown at test time; `gflops` are of all views of a video, where they are known."""
+    """What the tables say of what a recogniser is shown at test time; `gflops` are one view's."""
     seen = recognizers.views(adapter.recipe, "test" if views == "test" else "val")
     told = {name: value or 1 for name, value in seen.items()}
     side = told["resolution"] if resolution is None else round(told["resolution"] * scale(adapter.recipe, resolution))
+    shown = frames or told["frames"]
     return {
-        "num_frames": frames or told["frames"],
+        "num_frames": shown,
         "num_views": told["clips"] * told["crops"],
         "resolution": side,
-        "gflops": None,
+        "gflops": _gflops(adapter.facts.architecture, shown, side),
     }
+
+
+@lru_cache(maxsize=64)
+def _gflops(config: str, num_frames: int, side: int) -> float | None:
+    """10^9 floating-point operations of a view, counted on tensors without values; None where the model needs values."""
+    model = mmaction2.build(recognizers.path_of(config), values=False, num_frames=num_frames).eval()
+    clip = torch.empty(1, num_frames, 3, side, side, device="meta")
+    view = clip if type(model).__name__ == "Recognizer2D" else clip.transpose(1, 2)[:, None]
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            model.extract_feat(view, stage="head")  # type: ignore[operator]
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return None
+    return float(counter.get_total_flops() / 1e9)

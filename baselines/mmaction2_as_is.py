@@ -80,6 +80,10 @@ class AsIs:
     merge: str
     device: torch.device
 
+    @property
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.model.parameters())
+
     def __call__(self, found: Videos, classes: Classes) -> Tensor:
         own = shared.predict(self.model, found, self.steps, self.device).softmax(dim=1)
         columns = [own[:, list(self.sources[name])] for name in classes.names]

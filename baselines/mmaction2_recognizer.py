@@ -85,6 +85,10 @@ class Recognizer:
     def num_trainable(self) -> int:
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
+    @property
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.model.parameters())
+
     def __call__(self, found: Videos, classes: Classes) -> Tensor:
         place = {name: i for i, name in enumerate(self.class_names)}
         unseen = [name for name in classes.names if name not in place]

@@ -382,7 +382,7 @@ class LabelledVideos:
 class Predictor(Protocol):
     """A fitted method. Each video is judged by itself; the classes may be ones that `fit` never saw (or NotApplicable).
 
-    That of a method that reads frames takes Videos where others take Features.
+    That of a method that reads frames takes Videos where others take Features, and has `num_parameters`, those of what it runs.
 
     Where TRAINABLE is not "none" it also has `num_trainable`: how many numbers were learnt, for the table of costs. It may have
     `interpret(features, classes)`, which gives a `bench.interpretation.Interpretation` of some videos; that is kept beside the run.

@@ -252,10 +252,13 @@ def _weights(weights_at_hand: Callable[[str], str]) -> list[Check]:
 def _slurm() -> tuple[Status, str]:
     from bench import _site_checks, sites
 
-    try:
-        path = sites.find(bench_home(writes=False))
-    except BenchError as error:
-        return "warn", f"sbatch is here; {error}"
+    home = bench_home(writes=False)
+    if not sites.is_there(home):
+        return (
+            "warn",
+            f"sbatch is here; there is no site file at {home / sites.NAME}; docs/cluster.md says how to write one",
+        )
+    path = sites.find(home)
     site = sites.load(path)
     if wrong := _site_checks.problems(site):
         return "fail", f"{path}: {'; '.join(wrong)}"

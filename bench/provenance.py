@@ -29,6 +29,9 @@ PACKAGES = (
     "av",
     "safetensors",
     "optuna",
+    "mmaction2",
+    "mmengine",
+    "opencv-python-headless",
 )
 # What the bytes of a table or a plot depend on.
 RENDERING = (

@@ -10,6 +10,7 @@ from statistics import fmean
 from bench import plugins
 from bench.contracts import BenchError
 from bench.planning import Progress, silent
+from bench.protocols import FOLDS
 from bench.published import Published, line
 from bench.specs import FrameSpec, RunSpec
 
@@ -69,7 +70,8 @@ def specs(row: Published, root: str | None, options: tuple[tuple[str, str], ...]
     if root is None:
         raise BenchError(
             f"{row.name} is on {row.dataset}, which does not come with the project: download it from its authors and say where it lies "
-            "with --root FOLDER (a directory a class, or --option csv=FILE with columns for path, label, group and split; see README)"
+            "with --root FOLDER (a directory a class, or --option csv=FILE with columns for path, label, group and split; of several "
+            "splits --option split=COLUMN,COLUMN,COLUMN; see README)"
         )
     frames = FrameSpec(num_frames=int(row.frames) if row.frames.isdigit() else None)
     return [
@@ -97,9 +99,16 @@ def measure(
 ) -> Comparison:
     """Do the matching runs, unless they are done, and compare. Raises what `specs` and the runs raise."""
     asked = specs(row, root, options)
-    from bench.planning import dataset_facts, resolve
+    from bench.planning import build_manifest, dataset_facts, resolve
     from bench.runner import run
 
+    published = build_manifest(asked[0], home, progress).splits
+    if row.our_splits and (lacking := sorted(row.our_splits - set(published))):
+        raise BenchError(
+            f"{row.name} is on the published split {', '.join(sorted(row.our_splits))}, and under {root} there is none called "
+            f"{', '.join(lacking)}; list the videos in a csv with a column of train and test a split: "
+            "--option csv=FILE --option split=COLUMN,COLUMN,COLUMN"
+        )
     planned = [resolve(spec, home, progress) for spec in asked]
     metric = SCORES[row.metric]
     scores = [run(spec, home) for spec in asked]
@@ -112,7 +121,8 @@ def measure(
     here = {
         "frames": (row.frames, str(first.num_frames)),
         "views": (row.views, "1x1"),
-        "split": (row.split, ", ".join(spec.split for spec in asked)),
+        # Where the source tells its splits, these are the same.
+        "split": (row.split, row.split or ("1" if published else f"fold 1 of {FOLDS}: no split lies under the root")),
         "template": ("", f"mean over {prompts}"),
         "precision": ("", first.spec.numerics),
         "weights": (row.pretraining, f"{first.backbone}, identity {first.adapter}"),

@@ -188,6 +188,7 @@ def _fit_and_predict(
         "num_train": len(train) if train is not None else 0,
         "num_pool": views.num_pool,
         "num_leaked": int(rows["stamp"].iloc[kept].isin(rows["stamp"].iloc[list(others)]).sum()),
+        "num_parameters": getattr(predictor, "num_parameters", adapter.facts.num_parameters),
         "num_trainable": 0 if method.TRAINABLE == "none" else getattr(predictor, "num_trainable", None),
         "feature_ms": source.ms_a_video(manifest, used),
         "micro_batch": fitted.micro_batch,

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.contracts import BenchError
 
-VARIABLE = "BENCH_SITE"
+VARIABLE, NAME = "BENCH_SITE", "site.toml"
 DEVICES = ("cpu", "cuda")
 LEAST_MIN = 1
 
@@ -84,7 +84,7 @@ def is_there(home: Path) -> bool:
 
 def _path(home: Path) -> Path:
     named = os.environ.get(VARIABLE)
-    return Path(named).expanduser().resolve() if named else home / "site.toml"
+    return Path(named).expanduser().resolve() if named else home / NAME
 
 
 def load(path: Path) -> Site:
@@ -117,9 +117,9 @@ def _places(path: Path, told: Mapping[str, Any]) -> dict[str, str]:
         if key != "scratch" and value:
             value = os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 - both on text
             if not os.path.isabs(value) or "$" in value:  # noqa: PTH117
-                raise BenchError(
-                    f"{path}: {key} in [places] is {value!r}; it is a whole path, of variables that are set"
-                )
+                unset = re.search(r"\$\{?(\w+)", value)
+                why = f"${unset[1]} is not set" if unset else "it is a whole path"
+                raise BenchError(f"{path}: {key} in [places] is {value!r}; {why}")
         found[PLACES[key]] = value
     return found
 

@@ -27,13 +27,8 @@ from bench.planning import resolved_from_dict
 from bench.provenance import source_digest
 
 POLL_S = 1.0  # between looks at tasks that others hold
-PAUSES_S = (
-    2,
-    4,
-    8,
-    16,
-    32,
-)  # after faults of the machine in a row; a fault that lasts longer than all of them is there to stay
+# After faults of the machine in a row; one that lasts longer than all of them is there to stay.
+PAUSES_S = (2, 4, 8, 16, 32)
 
 
 def work(

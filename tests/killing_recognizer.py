@@ -4,6 +4,7 @@
 killed, how many steps the second process took, whether the bytes were those of a run left alone, and what was left lying about.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,14 @@ CONFIG = {"epochs": 3, "batch_size": 6, "resolution": 32, "frames": 2, "views": 
 KILLED_AFTER = (1, 3, 5, 9)  # of 9 steps, 3 an epoch: within an epoch, at the end of one, before the last validation
 
 
+def seen(state):
+    """What later steps depend on: the epoch that is kept may be an earlier one, and predictions tell of that one alone."""
+    import torch
+
+    parts = [t.numpy().tobytes() for t in (*state["model"].values(), torch.get_rng_state())]
+    return hashlib.sha256(b"".join(parts) + repr(state["done"]["losses"]).encode()).hexdigest()
+
+
 def main(home):
     from mmengine.model import BaseModel
 
@@ -28,7 +37,7 @@ def main(home):
     mmaction2.import_mmaction()
     checkpoints.keeping.__wrapped__.__defaults__ = (0.0,)  # one after every step
     write, train_step = checkpoints.StateFile.write, BaseModel.train_step
-    steps = home / "steps"
+    steps, last = home / "steps", home / "last"
     spec = RunSpec(
         dataset="toy",
         backbone=TSM,
@@ -47,6 +56,7 @@ def main(home):
         def kept(self, state):
             write(self, state)
             written[0] += 1
+            last.write_text(f"{state['done']['step']} {seen(state)}")
             if written[0] == die_after:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -59,7 +69,7 @@ def main(home):
         steps.write_text("")
         runner.execute(resolved, home)
 
-    wanted, taken, same, lying = None, [], [], []
+    wanted, taken, same, lasts, lying = None, [], [], [], []
     for die_after in (None, *KILLED_AFTER):
         shutil.rmtree(folder, ignore_errors=True)
         if die_after is not None:
@@ -70,10 +80,11 @@ def main(home):
         wanted = wanted or bytes_now
         taken.append(len(steps.read_text()))
         same.append(bytes_now == wanted)
+        lasts.append(last.read_text())
         lying += [str(p) for p in (home / "checkpoints").iterdir()]
     files = sorted(path.name for path in folder.iterdir())
     told = store.read_record(home, resolved.run_id)["columns"]
-    print(json.dumps({"steps": taken, "same": same, "lying": lying, "columns": told, "run": files}))
+    print(json.dumps({"steps": taken, "same": same, "lasts": lasts, "lying": lying, "columns": told, "run": files}))
 
 
 if __name__ == "__main__":

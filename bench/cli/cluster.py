@@ -83,15 +83,25 @@ def show_plan(work: Work, todo: Sequence[ResolvedRun], home: Path, site: sites.S
     if site:
         for one in slurm.planned(len(work.stages["features"]), len(work.stages["runs"]), site):
             asked = f"{one.wanted.time_min} min, {one.wanted.cpus} CPUs, {one.wanted.num_gpus} GPUs"
-            out.print(f"  {one.name:8}  {one.count} jobs of {asked}")
+            why = (
+                ", for what a lost worker leaves; they end at once where that is nothing" if "round" in one.name else ""
+            )
+            out.print(f"  {one.name:8}  {one.count} jobs of {asked}{why}")
     videos: dict[str, int] = {}
     for task in work.stages["features"]:
         name = str(task["run"]["backbone"])
         videos[name] = videos.get(name, 0) + len(task["positions"])
     told = forecast(todo, videos, home)
+    features, runs = (
+        _hours(hours, wanted) if not number or unknown < number else "how long is not known"
+        for hours, wanted, unknown, number in (
+            (told.features_h, site.features if site else None, told.unknown_videos, work.num_videos),
+            (told.runs_h, site.runs if site else None, told.unknown_runs, len(todo)),
+        )
+    )
     out.print(
-        f"{work.num_videos} videos to encode ({work.megabytes:,.1f} MB): {_hours(told.features_h, site.features if site else None)}; "
-        f"{len(todo)} runs: {_hours(told.runs_h, site.runs if site else None)}, at the pace of earlier runs here"
+        f"{work.num_videos} videos to encode ({work.megabytes:,.1f} MB): {features}; "
+        f"{len(todo)} runs: {runs}, at the pace of earlier runs here"
     )
     if told.unknown_videos or told.unknown_runs:
         out.print(
@@ -110,18 +120,40 @@ def _hours(of_a_worker: float, wanted: sites.Resources | None) -> str:
 
 def wait(job: Job) -> None:
     """Until no job of a submission is in the queue. Ctrl-C leaves it to itself."""
-    while True:
-        try:
-            if not slurm.in_queue(job, slurm.queue()):
-                return
-        except BenchError as error:  # Slurm may be away for a while
-            err.print(str(error))
-        time.sleep(POLL_S)
+    try:
+        while _in_queue(job):
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        err.print(
+            f"{job.job_id} goes on in Slurm: python -m bench status --watch shows it, python -m bench cancel {job.job_id} ends it"
+        )
+        raise typer.Exit(130) from None
+
+
+def _in_queue(job: Job) -> bool:
+    """Whether any job of a submission is in the queue, as far as Slurm tells: it may be away for a while."""
+    try:
+        return bool(slurm.in_queue(job, slurm.queue()))
+    except BenchError as error:
+        err.print(str(error))
+        return True
 
 
 def cancel(which: Which = None) -> None:
-    """Take a submission out of Slurm's queue; what is complete stays, and resume goes on. Example: python -m bench cancel"""
-    job = jobs.find(bench_home(), which)
+    """Take the last submission in Slurm's queue, or the one named, out of it; what is complete stays. Example: python -m bench cancel"""
+    home, queue = bench_home(), None
+    if which is None:
+        queue = slurm.queue()
+        queued = (
+            j
+            for j in map(jobs.Job, (home / "jobs" / n for n in reversed(jobs.all_ids(home))))
+            if slurm.in_queue(j, queue)
+        )
+        job = next(queued, None) or jobs.find(home)
+    else:
+        job = jobs.find(home, which)
+    if slurm.arrays(job) and not slurm.in_queue(job, slurm.queue() if queue is None else queue):
+        raise BenchError(f"{job.job_id} has no jobs in Slurm's queue; python -m bench status tells what is left of it")
     slurm.cancel(job)
     out.print(f"cancelled {job.job_id}; python -m bench resume {job.job_id} goes on with what is left")
 
@@ -151,7 +183,12 @@ def resume(which: Which = None) -> None:
 
 
 def logs(
-    run_id: Annotated[str, typer.Argument(help="Of a run, a trial or a study: 12 characters, or the first of them.")],
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            help="Of a run, a trial or a study: 12 characters, or the first of them. A submission's: the logs of all its workers."
+        ),
+    ],
     lines: Annotated[int, typer.Option(help="How many of its last lines.")] = SHOWN,
 ) -> None:
     """The log of the worker that did a run, or has it in hand. Example: python -m bench logs 0123"""
@@ -173,6 +210,9 @@ def _worker_logs(home: Path, run_id: str) -> tuple[Job, list[Path]]:
     """
     from bench.leases import Leases
 
+    if run_id in jobs.all_ids(home):
+        job = jobs.Job(home / "jobs" / run_id)
+        return job, sorted((job.folder / "submitit").glob("*_log.err"))
     last: Job | None = None
     for job_id in reversed(jobs.all_ids(home)):
         job = jobs.Job(home / "jobs" / job_id)
@@ -306,13 +346,27 @@ def watch(home: Path) -> int:
         return shown
 
     rows, code = submissions(home)
+    if not out.is_terminal:  # a log wants each change, and no cursor
+        shown = None
+        while code == GOING:
+            if rows != shown:
+                print_table(table(), rows)
+            shown = rows
+            time.sleep(POLL_S)
+            rows, code = _looked(home, rows, code)
+        return show_submissions(home)
     with Live(drawn(rows), console=out, refresh_per_second=4, transient=True) as live:
         while code == GOING:
             time.sleep(POLL_S)
-            try:
-                rows, code = submissions(home)
-            except BenchError as error:  # Slurm may be away for a while
-                err.print(str(error))
-                continue
+            rows, code = _looked(home, rows, code)
             live.update(drawn(rows))
     return show_submissions(home)
+
+
+def _looked(home: Path, rows: list[tuple[str, ...]], code: int) -> tuple[list[tuple[str, ...]], int]:
+    """As `submissions`; what was known before where Slurm is away for a while."""
+    try:
+        return submissions(home)
+    except BenchError as error:
+        err.print(str(error))
+        return rows, code

@@ -59,6 +59,9 @@ def run(
     choice = dataclasses.replace(
         choice, num_frames=frames, precision=precision, compile=compile, config=config_of(config or [])
     )
+    site = (
+        sites.load(sites.find(home)) if where == "slurm" else None
+    )  # what is wrong with it is said before work begins
     from bench.planning import fitting_shots, on_disk, plan
     from bench.work import work_of
 
@@ -81,12 +84,14 @@ def run(
     todo = [r for r in planned if not store.is_complete(home, r.run_id)]
     complete = len(planned) - len(todo)
     out.print(f"{sweep} on {dataset}: {len(planned)} runs, {complete} complete; everything is written to {home}")
-    site = sites.load(sites.find(home)) if where == "slurm" and todo else None
+    site = site if todo else None
     if dry_run:
         for r in planned:
             state = "complete" if store.is_complete(home, r.run_id) else "to do"
+            own = [*(f"{name}={value}" for name, value in r.spec.config), *filter(None, [r.spec.control_words])]
             out.print(
                 f"{r.run_id}  {state:8}  {r.spec.backbone}  {r.spec.method}  {r.spec.protocol} {r.spec.shots or ''} seed {r.spec.seed}"
+                f"  {' '.join(own)}".rstrip()
             )
         cluster.show_plan(work_of(todo, home, *cluster.shards(site)), todo, home, site)
         return

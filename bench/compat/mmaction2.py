@@ -19,8 +19,8 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -47,10 +47,12 @@ def import_mmaction() -> ModuleType:
     _check_versions()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of three dead packages; ours are not heard here
+        _stand_in_for_what_takes_seconds()
         mmaction = importlib.import_module("mmaction")
         importlib.import_module("mmaction.utils.dependency").WITH_MULTIMODAL = False  # type: ignore[attr-defined]
         _stand_in_for_drn()
-        importlib.import_module("mmaction.models")
+        with _hidden("transformers"):  # of which MMEngine wants one optimiser, if it is there
+            importlib.import_module("mmaction.models")
         importlib.import_module("mmaction.utils").register_all_modules(init_default_scope=True)
         # MMEngine tells of every value that is drawn, on the terminal.
         importlib.import_module("mmengine.logging").MMLogger.get_current_instance().setLevel("ERROR")
@@ -195,10 +197,38 @@ def _check_versions() -> None:
 
 
 class _Absent:
-    """Stands where a class is missing from MMAction2's wheel."""
+    """Stands where a class is missing from MMAction2's wheel, or is left out."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise BenchError("MMAction2's wheel lacks the localiser DRN; the recognisers do not need it")
+        raise BenchError(
+            "the localiser DRN, Charades-STA and what shards models are not there; the recognisers do not need them"
+        )
+
+
+def _stand_in_for_what_takes_seconds() -> None:
+    """A data set that brings NLTK and scikit-learn, and what shards models and brings most of torch.distributed: most of the import."""
+    for name, left_out in (
+        ("mmaction.datasets.charades_sta_dataset", "CharadesSTADataset"),
+        ("mmengine.optim.optimizer.zero_optimizer", "ZeroRedundancyOptimizer"),
+        ("mmengine.model.wrappers.fully_sharded_distributed", "MMFullyShardedDataParallel"),
+        ("mmengine._strategy.fsdp", "FSDPStrategy"),
+    ):
+        module = ModuleType(name)
+        setattr(module, left_out, _Absent)
+        sys.modules.setdefault(name, module)
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Within the block the package cannot be imported, unless it was already."""
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[package]
 
 
 def _stand_in_for_drn() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,11 +10,11 @@ import pandas as pd
 from bench.contracts import BenchError
 
 
-def table(path: Path, columns: dict[str, str], remedy: str) -> pd.DataFrame:
+def table(path: Path, columns: Sequence[tuple[str, str]], remedy: str) -> pd.DataFrame:
     """The file's rows, all columns as str.
 
     Args:
-        columns: what is asked for -> the name of its column.
+        columns: what is asked for, and the name of its column.
         remedy: what to do where a column is missing; `{what}` and `{column}` in it are filled in.
 
     Raises:
@@ -24,7 +25,7 @@ def table(path: Path, columns: dict[str, str], remedy: str) -> pd.DataFrame:
         found = pd.read_csv(path, dtype=str, keep_default_na=False)
     except ValueError as error:  # pandas' own errors and broken UTF-8 alike
         raise BenchError(f"{path} is no readable csv: {str(error).strip()}") from error
-    for what, column in columns.items():
+    for what, column in columns:
         if column not in found:
             raise BenchError(
                 f"{path} has no column {column!r} (for {what}); it has {', '.join(found.columns)}: "

@@ -31,7 +31,7 @@ DATASET = DatasetFacts(
         "label": "its column of class names (default: label)",
         "group": "its column of subjects or source videos",
         "unknown_group": "the value there that means nobody knows; such videos only train",
-        "split": "its column with train, val or test",
+        "split": "its column with train, val or test; several, parted by commas, are the splits 1, 2, ...",
         "classes": "text file inside the root, one class name a line; other labels are errors",
     },
 )
@@ -53,10 +53,11 @@ def manifest(request: DataRequest) -> Manifest:
 
 def _from_csv(root: Path, options: dict[str, str]) -> Manifest:
     path = _inside(root, options["csv"])
-    columns = {what: options.get(what, what) for what in ("path", "label")} | {
-        w: options[w] for w in ("group", "split") if w in options
-    }
-    table = _csv.table(path, columns, "name another with --option {what}=COLUMN")
+    columns = {what: options.get(what, what) for what in ("path", "label")}
+    columns |= {"group": options["group"]} if "group" in options else {}
+    sides = options["split"].split(",") if "split" in options else []
+    asked = [*columns.items(), *(("split", column) for column in sides)]
+    table = _csv.table(path, asked, "name another with --option {what}=COLUMN")
     rows = pd.DataFrame(
         {"video_id": table[columns["path"]], "path": table[columns["path"]], "label": table[columns["label"]]}
     )
@@ -66,7 +67,7 @@ def _from_csv(root: Path, options: dict[str, str]) -> Manifest:
             groups.mask(groups == options["unknown_group"], UNKNOWN_GROUP) if "unknown_group" in options else groups
         )
     classes = _class_list(root, options.get("classes")) or tuple(sorted(rows["label"].unique()))
-    splits = {"1": table[columns["split"]].tolist()} if "split" in columns else None
+    splits = {str(i): table[column].tolist() for i, column in enumerate(sides, start=1)} or None
     return build(
         root.name, rows, classes, root, splits=splits, group_kind=options.get("group", "video").replace("_", " ")
     )

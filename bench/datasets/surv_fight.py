@@ -45,7 +45,7 @@ def manifest(request: DataRequest) -> Manifest:
         raise BenchError(
             f"surv_fight: there is no file {path}; it is a csv with the columns {', '.join(COLUMNS)}, beside the folders of clips"
         )
-    table = _csv.table(path, {column: column for column in COLUMNS}, "mend the list")
+    table = _csv.table(path, [(column, column) for column in COLUMNS], "mend the list")
     if strange := sorted(set(table["label"]) - set(CLASSES)):
         raise BenchError(f"{path}: the label {strange[0]!r} is none of {', '.join(CLASSES)}; mend the list")
     if gone := [name for name in table["path"] if not (root / name).is_file()]:

@@ -53,11 +53,9 @@ def test_a_family_gives_logits_and_features_of_a_real_clip(family, shared_data):
     assert bool(torch.isfinite(features).all()) and float(features.std()) > 0
     model = adapter.recognizer().eval()
     with torch.no_grad():
-        if family == "omnisource":
-            logits = model(given.transpose(1, 2).contiguous(), mode="tensor", stage="head")
-        else:
-            views = given if type(model).__name__ == "Recognizer2D" else given.transpose(1, 2)[:, None].contiguous()
-            logits, _ = model.extract_feat(views, stage="head")
+        views = given if type(model).__name__ == "Recognizer2D" else given.transpose(1, 2)[:, None].contiguous()
+        logits = model.extract_feat(views, stage="head")
+    logits = logits if family == "omnisource" else logits[0]
     assert logits.shape == (1, known.num_classes or 400) and bool(torch.isfinite(logits).all())
 
 

@@ -105,3 +105,16 @@ def test_ablations_are_made_at_one_size_in_the_middle(sizes, asked, expected):
         specs = list(plugins.find("sweeps", name).runs(choice))
         assert {s.shots for s in specs} == expected and {s.seed for s in specs} == set(facts.replicates)
         assert plugins.find("sweeps", name).TABLE == "ablation"
+
+
+def test_smoke_takes_the_seeds_and_shots_that_are_asked_for():
+    choice = Choice(
+        dataset=plugins.find("datasets", "toy").DATASET, backbones=("tiny-clip",), methods=("coop", "zero_shot")
+    )
+    plain, more = (
+        list(plugins.find("sweeps", "smoke").runs(dataclasses.replace(choice, **asked)))
+        for asked in ({}, {"seeds": (3, 4), "shots": (1, 4)})
+    )
+    few = [(s.seed, s.shots) for s in more if s.method == "coop"]
+    assert few == [(3, 1), (4, 1), (3, 4), (4, 4)]
+    assert [s for s in more if s.method == "zero_shot"] == [s for s in plain if s.method == "zero_shot"]

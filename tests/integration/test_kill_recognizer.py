@@ -20,6 +20,7 @@ def test_killed_within_and_between_epochs_it_ends_with_the_same_bytes(toy_worksp
     found = json.loads(done.stdout.splitlines()[-1])
     print(found)
     assert found["steps"] == [9, 8, 6, 4, 0] and found["same"] == [True] * 5
+    assert set(found["lasts"]) == {found["lasts"][0]} and found["lasts"][0].startswith("9 ")
     assert found["lying"] == [] and found["run"] == ["COMPLETE", "predictions.npz", "run.json", "scores.csv"]
     told = found["columns"]
     assert (told["num_frames"], told["num_views"], told["resolution"], told["micro_batch"]) == (2, 1, 32, 6)

@@ -59,6 +59,7 @@ StoragePort=$((PORT + 3))
 StorageUser=slurm
 StoragePass=local
 StorageLoc=slurm_acct_db
+AuthInfo=$DIR/munge/socket
 END
     chmod 600 "$DIR"/etc/slurmdbd.conf
     cat >"$DIR"/etc/slurm.conf <<END
@@ -67,7 +68,7 @@ SlurmctldHost=localhost
 SlurmctldPort=$((PORT + 1))
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=cred_expire=5
+AuthInfo=socket=$DIR/munge/socket,cred_expire=5
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -111,6 +112,14 @@ END
     done
 }
 
+# One of its own, so that clusters beside each other come and go as they like.
+start_munge() {
+    mkdir -p "$DIR"/munge
+    chown munge: "$DIR"/munge
+    su -s /bin/sh munge -c "/usr/sbin/munged --socket='$DIR/munge/socket' --pid-file='$DIR/munge/pid' --log-file='$DIR/munge/log' \
+        --seed-file='$DIR/munge/seed'"
+}
+
 start_database() {
     [ -d "$DIR"/mysql/mysql ] || mariadb-install-db --user=mysql --datadir="$DIR"/mysql >/dev/null 2>&1
     setsid mariadbd --no-defaults --user=mysql --datadir="$DIR"/mysql --socket="$DIR"/mysql/sock --bind-address=127.0.0.1 \
@@ -127,12 +136,7 @@ up() {
     mkdir -p "$DIR"/etc "$DIR"/state "$DIR"/mysql
     chmod 755 "$DIR"
     chown mysql: "$DIR"/mysql
-    if ! pgrep -x munged >/dev/null; then
-        mkdir -p /run/munge
-        chown munge: /run/munge
-        su -s /bin/sh munge -c /usr/sbin/munged
-        touch "$DIR"/munged
-    fi
+    start_munge
     configure "$nodes"
     start_database
     slurmdbd
@@ -157,13 +161,12 @@ stop() { # stop PIDFILE [SIGNAL]: and wait until the process is gone
     done
 }
 
-jobs_of() { # every process of a node's jobs on this cluster, and the slurmstepd above it
+jobs_of() { # every process of a node's jobs, and the slurmstepd above it
     local environ pid parent
     for environ in /proc/[0-9]*/environ; do
         pid=${environ#/proc/}
         pid=${pid%/environ}
-        # Another cluster on this machine has nodes of the same names.
-        [ "$(tr '\0' '\n' <"$environ" 2>/dev/null | grep -cx -e "SLURMD_NODENAME=$1" -e "SLURM_CONF=$SLURM_CONF")" = 2 ] || continue
+        tr '\0' '\n' <"$environ" 2>/dev/null | grep -cx -e "SLURMD_NODENAME=$1" -e "SLURM_CONF=$SLURM_CONF" | grep -qx 2 || continue
         echo "$pid"
         parent=$(awk '/^PPid:/ {print $2}' "/proc/$pid/status" 2>/dev/null) || continue
         grep -q '^slurmstepd' "/proc/$parent/comm" 2>/dev/null && echo "$parent"
@@ -185,8 +188,7 @@ down() {
     for file in $(seq 16); do dead "n$file"; done
     stop "$DIR"/slurmdbd.pid
     stop "$DIR"/mysql/pid
-    # Another cluster on this machine goes on with it.
-    if [ -e "$DIR"/munged ] && ! pgrep -x slurmctld >/dev/null; then pkill -x munged || true; fi
+    stop "$DIR"/munge/pid
     rm -rf "$DIR"
 }
 

@@ -7,7 +7,8 @@ import pytest
 from commands import bench
 
 from bench import index, places, store
-from bench.cli._common import visible
+from bench.cli._common import config_of, visible
+from bench.contracts import BenchError
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e :boom: [bold]"
 SHOWN = "\\u001b]0;title\\u0007\\u001b[2J\\u009b31m\\u202e :boom: [bold]"
@@ -77,3 +78,42 @@ def test_status_tells_protocols_apart(home, capsys, monkeypatch):
 def test_the_banks_that_ship_are_listed(capsys, monkeypatch):
     code, out, _ = bench(capsys, monkeypatch, "list", "--kind", "banks")
     assert code == 0 and all(name in out for name in ("toy", "ucf101", "ntu60")) and "adapters" not in out
+
+
+def test_settings_are_numbers_truth_values_or_text():
+    given = [
+        "coop.epochs=3",
+        "coop.class_specific_context=true",
+        "mmaction2_as_is.label_map=a=b.csv",
+        "coop.epochs=null",
+    ]
+    assert config_of(given) == (
+        ("coop", "epochs", 3),
+        ("coop", "class_specific_context", True),
+        ("mmaction2_as_is", "label_map", "a=b.csv"),
+        ("coop", "epochs", None),
+    )
+    for wrong in ("epochs=3", "coop.epochs", ".x=1", "coop.=1"):
+        with pytest.raises(BenchError, match="takes METHOD.FIELD=VALUE|unknown method"):
+            config_of([wrong])
+    with pytest.raises(BenchError, match="unknown method 'cop'; did you mean coop"):
+        config_of(["cop.epochs=3"])
+
+
+def test_a_setting_that_no_run_reads_is_an_error(capsys, monkeypatch):
+    words = (
+        "run",
+        "--dry-run",
+        "--limit",
+        "6",
+        "--shots",
+        "1",
+        "--backbones",
+        "tiny-clip",
+        "--methods",
+        "linear_probe",
+    )
+    code, _, err = bench(capsys, monkeypatch, *words, "--config", "coop.epochs=3")
+    assert code and "--config sets coop, of which the sweep leaderboard has no run here" in err
+    code, _, err = bench(capsys, monkeypatch, *words, "--config", "linear_probe.epochs=3")
+    assert code and "linear_probe: unknown config epochs; it takes c, max_iterations" in err

@@ -6,10 +6,13 @@ Accept the tables: `python -m pytest tests/unit/test_published.py --accept-golde
 import dataclasses
 import shutil
 from pathlib import Path, PurePath
+from types import SimpleNamespace
 
 import made_runs
+import pandas as pd
 import pytest
 from commands import bench
+from fakes import write_video
 from latex import compiled
 
 from bench import planning, plugins, published, reported, runner, store
@@ -266,13 +269,76 @@ def test_the_runs_are_done_and_what_differs_is_told(monkeypatch, home):
         home,
     )
     monkeypatch.setattr(planning, "resolve", lambda spec, home, progress: real)
+    splits = {"splits": ("1", "2", "3")}
+    monkeypatch.setattr(planning, "build_manifest", lambda spec, home, progress: SimpleNamespace(**splits))
     result = reported.measure(frozen_clip(), home, "/videos")
     assert result.measured == 50 and len(asked) == len(result.run_ids)
     assert result.differences["views"] == ("not told", "1x1")
     assert result.differences["precision"] == ("not told", "float32")
     assert "{}" in result.differences["template"][1] and result.differences["frames"][0] == "16"
+    assert "split" not in result.differences, "the number is a mean over the same three"
 
 
+@pytest.fixture
+def real(tmp_path, monkeypatch):
+    """Small videos of six classes with three splits; a tiny backbone stands for the one of the published numbers."""
+    rows = [
+        (f"{c}{i}.mp4", f"class {c}", *(("train", "test")[(i + s) % 3 == 0] for s in range(3)))
+        for c in range(6)
+        for i in range(6)
+    ]
+    root = tmp_path / "videos"
+    for number, (path, *_) in enumerate(rows):
+        write_video(root / path, 6, first=number)
+    pd.DataFrame(rows, columns=["path", "label", "s1", "s2", "s3"]).to_csv(root / "list.csv", index=False)
+    monkeypatch.setitem(reported.BACKBONES, "CLIP ViT-B/16", "tiny-clip")
+    return root
+
+
+def test_a_published_mean_over_three_splits_is_measured_from_end_to_end(real, home, command):
+    row = frozen_clip()
+    words = ("reproduce", row.name, "--root", str(real), "--option", "csv=list.csv", "--option", "split=s1,s2,s3")
+    code, said, error = command(*words)
+    assert code == 1, error
+    runs = store.Results(home).runs
+    assert (
+        sorted(runs["split"]) == ["1", "2", "3"] and set(runs["num_frames"]) == {16} and set(runs["num_test"]) == {12}
+    )
+    measured = 100 * runs["top1"].mean()
+    assert f"reported 69.90, measured {measured:.2f} ({', '.join(runs.sort_values('split')['run_id'])})" in said
+    assert f"apart by {measured - 69.9:+.2f} points: NOT within the tolerance of 1 points" in said
+    told = said.split("why they may differ")[1]
+    for text in (
+        "views: not told -> 1x1",
+        "template: not told -> mean over {}",
+        "precision: not told -> float32",
+        "tiny-clip",
+    ):
+        assert text in told, text
+    assert "split:" not in told and "frames:" not in told, "these are the number's own"
+    assert command(*words, "--tolerance", "100")[0] == 0 and len(store.Results(home).runs) == 3, "the same runs again"
+
+
+def test_a_number_on_published_splits_is_not_measured_on_folds_of_our_own(real, home, command):
+    words = ("reproduce", frozen_clip().name, "--root", str(real), "--option", "csv=list.csv")
+    for more, lacking in (((), "1, 2, 3"), (("--option", "split=s1"), "2, 3")):
+        code, _, error = command(*words, *more)
+        assert (
+            code == 2
+            and f"is on the published split 1, 2, 3, and under {real} there is none called {lacking};" in error
+        )
+        assert "--option split=COLUMN,COLUMN,COLUMN" in error and not (home / "runs").exists()
+
+
+def test_a_number_whose_source_tells_no_split_says_where_it_was_measured(real, home, command):
+    (row,) = [r for r in published.load() if r.name == "p-e23fcbf0"]
+    assert row.split == "" and row.frames == "8"
+    words = ("reproduce", row.name, "--root", str(real), "--option", "csv=list.csv")
+    assert "split: not told -> fold 1 of 5: no split lies under the root" in command(*words)[1]
+    assert "split: not told -> 1 template:" in command(*words, "--option", "split=s1")[1]
+
+
+@pytest.mark.latex
 def test_the_table_compiles_in_latex(home, tmp_path):
     tex = next(a.content for a in published_numbers.render(measured(home)) if a.name.endswith(".tex"))
     _, shown = compiled(tmp_path, tex)
