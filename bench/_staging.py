@@ -7,7 +7,6 @@ import glob
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from bench._files import clear, sync, temporary_beside
@@ -43,7 +42,7 @@ def publish(final: Path, fill: Callable[[Path], None], is_whole: Callable[[Path]
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                if not _put_aside(final, is_whole):
+                if not _emptied(final, is_whole):
                     return False
                 continue
             sync(final.parent)
@@ -53,16 +52,27 @@ def publish(final: Path, fill: Callable[[Path], None], is_whole: Callable[[Path]
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _put_aside(final: Path, is_whole: Callable[[Path], bool]) -> bool:
-    """Remove what lies at `final` and is not whole; False, and nothing is changed, where it became whole meanwhile."""
-    aside = temporary_beside(final, "part")
+def _emptied(final: Path, is_whole: Callable[[Path], bool]) -> bool:
+    """Remove what lies in a folder that is not whole, which then can be renamed onto; False, and nothing is changed, where it is whole.
+
+    It is never moved aside, for whoever is killed then would have taken a whole one away. By its handle, not by its name: a whole
+    one may get that meanwhile.
+    """
     try:
-        final.rename(aside)
+        handle = os.open(final, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return True
-    if is_whole(aside):
-        with suppress(OSError):  # a third one is there by now, as whole as this
-            aside.rename(final)
+    try:
+        lying = os.listdir(handle)  # noqa: PTH208 - opened anew, so that a network disk shows what others made meanwhile
+        if is_whole(final):
             return False
-    shutil.rmtree(aside, ignore_errors=True)
+        for name in lying:
+            try:
+                os.unlink(name, dir_fd=handle)
+            except FileNotFoundError:
+                continue
+            except (IsADirectoryError, PermissionError):
+                shutil.rmtree(name, ignore_errors=True, dir_fd=handle)
+    finally:
+        os.close(handle)
     return True

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench._files import write_atomic
+from bench._files import clear, temporary_beside, write_atomic
 from bench.contracts import digest
 
 EVERY_S = 60.0  # of training between two checkpoints: what a kill costs at most, beside an epoch
@@ -162,10 +162,11 @@ def scratch() -> Iterator[Path]:
     """A folder for what a training writes and nobody needs afterwards: with the run's checkpoints where they are kept."""
     kept = _current.get()
     if kept is not None:
-        # A process that was killed left its own here.
-        shutil.rmtree(kept.folder / "scratch", ignore_errors=True)
+        clear(
+            kept.folder, ".scratch.*.part"
+        )  # of processes that were killed; who lost the run's lease may be at work still
         kept.folder.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp()) if kept is None else kept.folder / "scratch"
+    folder = Path(tempfile.mkdtemp()) if kept is None else temporary_beside(kept.folder / "scratch", "part")
     folder.mkdir(exist_ok=True)
     try:
         yield folder

@@ -119,10 +119,15 @@ class Leases:
 
     def _create(self, path: Path) -> bool:
         try:
-            with path.open("x") as f:
-                f.write(json.dumps(asdict(self.me)))
+            file = path.open("x")
         except FileExistsError:
             return False
+        try:
+            with file:
+                file.write(json.dumps(asdict(self.me)))
+        except BaseException:
+            path.unlink(missing_ok=True)  # without content it would stand for `lapse_s` as somebody's
+            raise
         return True
 
     def _lapsed(self, key: str, path: Path) -> bool:
@@ -130,6 +135,7 @@ class Leases:
         try:
             state = path.stat()
         except FileNotFoundError:
+            self._seen.pop(key, None)
             return True
         holder = _read(path)
         if holder is not None and holder.is_gone:
@@ -144,7 +150,9 @@ class Leases:
 
     def _remove(self, key: str, path: Path) -> bool:
         """Take a lapsed lease away by a rename, which succeeds for one watcher; put it back where it was another's meanwhile."""
-        known = self._seen.get(key, (None, 0.0))[0]
+        if key not in self._seen:
+            return True  # it was given back while we looked; what is there by now is another's
+        known = self._seen[key][0]
         expected = known[0] if isinstance(known, tuple) else known
         aside = path.with_name(f".{key}.{self.me.token}")
         try:

@@ -20,13 +20,19 @@ def bench_home(writes: bool = True) -> Path:
         writes: False where it is only looked at, and nothing is made.
 
     Raises:
-        BenchError: it is to be written to and cannot be, or the site file is not one.
+        BenchError: it is to be written to and cannot be, the site file is not one, or one in ./out that nobody named has another home.
     """
     named, told = os.environ.get("BENCH_HOME"), "BENCH_HOME"
     if not named and os.environ.get(sites.VARIABLE):
         path = sites.find(Path())
         named, told = sites.load(path).home, f"the home in {path}"
     home = Path(named or "out").expanduser().resolve()
+    if not named and not os.environ.get(sites.VARIABLE) and (path := home / "site.toml").is_file():
+        elsewhere = sites.load(path).home
+        if elsewhere and Path(elsewhere).resolve() != home:
+            raise BenchError(
+                f"{path} names {elsewhere} as home, which counts where it is known which file to read: export {sites.VARIABLE}={path}"
+            )
     if not writes:
         return home
     try:

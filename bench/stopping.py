@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import signal
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOOK_S = 0.05  # between looks while it waits
 
-_asked = threading.Event()
-_reason = ""
+# No threading.Event: a signal that came while the main thread waits for it would set it under that thread's own lock, for ever.
+_reason: str | None = None
 
 
 class Stopped(Exception):  # noqa: N818 - no error: it is what was asked for
@@ -20,31 +21,33 @@ class Stopped(Exception):  # noqa: N818 - no error: it is what was asked for
 def request(reason: str) -> None:
     """Ask this process to stop. The first reason is kept."""
     global _reason
-    if not _asked.is_set():
+    if _reason is None:
         _reason = reason
-        _asked.set()
 
 
 def requested() -> str | None:
     """Why this process is to stop; None where it is not."""
-    return _reason if _asked.is_set() else None
+    return _reason
 
 
 def check() -> None:
     """Raises Stopped where this process was asked to stop."""
-    if _asked.is_set():
+    if _reason is not None:
         raise Stopped(_reason)
 
 
 def wait(seconds: float) -> None:
     """Sleep; a request to stop ends it. Raises Stopped then."""
-    _asked.wait(seconds)
+    end = time.monotonic() + seconds
+    while _reason is None and (left := end - time.monotonic()) > 0:
+        time.sleep(min(LOOK_S, left))
     check()
 
 
 def forget() -> None:
     """Take the request back, for the next piece of work in this process."""
-    _asked.clear()
+    global _reason
+    _reason = None
 
 
 @contextmanager

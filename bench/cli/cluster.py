@@ -121,13 +121,22 @@ def _hours(of_a_worker: float, wanted: sites.Resources | None) -> str:
 def wait(job: Job) -> None:
     """Until no job of a submission is in the queue. Ctrl-C leaves it to itself."""
     try:
-        while slurm.in_queue(job, slurm.queue()):
+        while _in_queue(job):
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         err.print(
             f"{job.job_id} goes on in Slurm: python -m bench status --watch shows it, python -m bench cancel {job.job_id} ends it"
         )
         raise typer.Exit(130) from None
+
+
+def _in_queue(job: Job) -> bool:
+    """Whether any job of a submission is in the queue, as far as Slurm tells: it may be away for a while."""
+    try:
+        return bool(slurm.in_queue(job, slurm.queue()))
+    except BenchError as error:
+        err.print(str(error))
+        return True
 
 
 def cancel(which: Which = None) -> None:
@@ -195,23 +204,32 @@ def logs(
 
 
 def _worker_logs(home: Path, run_id: str) -> tuple[Job, list[Path]]:
-    """The last submission that holds a run or study, and the error logs of its workers: one of a run, of a study one for each share."""
+    """The last submission whose workers began a run or study, else that holds it, and their error logs.
+
+    One of a run, of a study one for each share.
+    """
     from bench.leases import Leases
 
     if run_id in jobs.all_ids(home):
         job = jobs.Job(home / "jobs" / run_id)
         return job, sorted((job.folder / "submitit").glob("*_log.err"))
+    last: Job | None = None
     for job_id in reversed(jobs.all_ids(home)):
         job = jobs.Job(home / "jobs" / job_id)
         mine = [n for n, task in enumerate(job.stages["runs"]) if run_id and _holds(task, run_id, home)]
         if not mine:
             continue
+        last = last or job
         found = []
         for number in mine if "study" in job.stages["runs"][mine[0]] else mine[:1]:
             holder = Leases(home / "leases").holder(str(job.stages["runs"][number]["lease"]))
             name = (job.result("runs", number) or {}).get("log") or (holder.job if holder else None)
-            found += [job.folder / "submitit" / Path(name).name] if name else []
-        return job, found
+            path = job.folder / "submitit" / Path(name).name if name else None
+            found += [path] if path and path.is_file() else []  # another submission's worker may have it
+        if found:
+            return job, found
+    if last:
+        return last, []
     raise BenchError(f"no submission under {home / 'jobs'} holds a run or study {run_id!r}")
 
 

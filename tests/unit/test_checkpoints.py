@@ -1,5 +1,6 @@
 """Stopped and started again at every epoch, a training ends with the bytes of one that was left alone."""
 
+import os
 import pickle
 import random
 from dataclasses import replace
@@ -178,3 +179,16 @@ def test_parameters_of_another_shape_or_type_are_another_training(tmp_path):
             found = checkpoints.begin(parameters, torch.optim.SGD(parameters), torch.Generator(), "told")
         keys.add(found.key)
     assert len(keys) == 4
+
+
+def test_two_that_are_at_one_run_have_a_scratch_of_their_own(tmp_path):
+    """A lease may be lost while its holder works on: neither may take the other's files away."""
+    dead = checkpoints.temporary_beside(tmp_path / "scratch", "part")
+    dead = dead.with_name(dead.name.replace(f"-{os.getpid()}-", f"-{os.getpid()}-7"))
+    dead.mkdir()
+    with checkpoints.keeping(tmp_path, "key"), checkpoints.scratch() as first:
+        (first / "log").touch()
+        with checkpoints.scratch() as second:
+            (second / "log").touch()
+        assert (first / "log").exists() and not second.exists() and not dead.exists()
+    assert not list(tmp_path.iterdir())

@@ -177,3 +177,36 @@ def test_a_lease_that_is_just_being_written_is_another_s(tmp_path, monkeypatch):
     assert a.take("k") is None and a.holder("k") is None
     clock.now += 61
     assert a.take("k") is not None
+
+
+def test_a_lease_that_the_disk_does_not_take_leaves_no_claim_behind(tmp_path, monkeypatch):
+    """On a full disk the name is made and the content is not; that would stand for a minute as somebody's."""
+    a = Leases(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(leases, "asdict", lambda holder: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            a.take("k")
+    assert not list(tmp_path.iterdir()) and a.take("k") is not None
+
+
+def test_one_that_is_made_between_look_and_taking_away_stays_though_nothing_is_in_it_yet(tmp_path, monkeypatch):
+    a, path = Leases(tmp_path), tmp_path / "k"
+    foreign(tmp_path, "k")
+    remove = a._remove
+
+    def late(key, at):
+        at.touch()  # another's, just before it writes who it is
+        return remove(key, at)
+
+    stat = leases.Path.stat
+
+    def gone(self, **options):
+        if self == path:
+            path.unlink(missing_ok=True)
+        return stat(self, **options)
+
+    monkeypatch.setattr(a, "_remove", late)
+    with monkeypatch.context() as patch:
+        patch.setattr(leases.Path, "stat", gone)
+        assert a.take("k") is None
+    assert [p.name for p in tmp_path.iterdir()] == ["k"] and not path.read_text()

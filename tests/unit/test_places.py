@@ -110,3 +110,19 @@ def test_a_folder_that_is_not_ours_to_write_to_is_said_before_work_begins(tmp_pa
     with pytest.raises(BenchError, match=rf"{tmp_path} cannot be written to.*chmod g\+w.*features in \[places\]"):
         features.check_room(tmp_path / "store", 1.0)
     features.check_room(tmp_path / "store", 0.0)  # all is there: reading is enough
+
+
+def test_a_home_in_a_site_file_that_nobody_named_is_not_passed_over_in_silence(tmp_path, monkeypatch):
+    monkeypatch.delenv("BENCH_HOME")
+    monkeypatch.delenv("BENCH_SITE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "site.toml").write_text('partition = "x"')
+    assert places.bench_home() == tmp_path / "out"
+    (tmp_path / "out" / "site.toml").write_text(f'[places]\nhome = "{tmp_path}/elsewhere"')
+    with pytest.raises(
+        BenchError, match=rf"out/site\.toml names .*elsewhere as home.*export BENCH_SITE={tmp_path}/out/site"
+    ):
+        places.bench_home()
+    (tmp_path / "out" / "site.toml").write_text(f'[places]\nhome = "{tmp_path}/out"')
+    assert places.bench_home() == tmp_path / "out"

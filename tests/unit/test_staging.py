@@ -94,18 +94,52 @@ def test_another_s_that_comes_between_look_and_rename_stays(final, monkeypatch):
     assert (final / "content").read_text() == "theirs" and names(final) == ["it"]
 
 
-def test_another_s_that_comes_between_look_and_putting_aside_is_put_back(final, monkeypatch):
+def test_another_s_that_comes_between_look_and_emptying_stays(final, monkeypatch):
     final.mkdir(parents=True)
     (final / "content").write_text("half")
-    aside = _staging._put_aside
+    emptied = _staging._emptied
 
     def late(folder, whole):
         shutil.rmtree(folder)
         publish(final, writes("theirs"), is_whole)
-        return aside(folder, whole)
+        return emptied(folder, whole)
 
-    monkeypatch.setattr(_staging, "_put_aside", late)
+    monkeypatch.setattr(_staging, "_emptied", late)
     assert not publish(final, writes("ours"), is_whole)
+    assert (final / "content").read_text() == "theirs" and names(final) == ["it"]
+
+
+def test_what_comes_whole_while_a_half_one_is_removed_keeps_its_files(final, monkeypatch):
+    final.mkdir(parents=True)
+    (final / "content").write_text("half")
+    unlink = os.unlink
+
+    def late(name, **options):
+        if name == "content" and options:
+            final.rename(final.with_name("half"))
+            publish(final, writes("theirs"), is_whole)
+        unlink(name, **options)
+
+    monkeypatch.setattr(_staging.os, "unlink", late)
+    assert not publish(final, writes("ours"), is_whole)
+    assert (final / "content").read_text() == "theirs" and is_whole(final)
+
+
+def test_what_is_whole_is_never_out_of_its_place(final, monkeypatch):
+    """Whoever is killed meanwhile would have taken it away; and over a network a folder is seen late."""
+    publish(final, writes("theirs"), is_whole)
+    looks, rename = [], os.rename
+
+    def late(folder):
+        looks.append(folder)
+        return len(looks) > 1 and is_whole(folder)
+
+    def moved(source, target):
+        assert source != final, "it is put aside"
+        rename(source, target)
+
+    monkeypatch.setattr(_staging.os, "rename", moved)
+    assert not publish(final, writes("ours"), late)
     assert (final / "content").read_text() == "theirs" and names(final) == ["it"]
 
 

@@ -1,4 +1,4 @@
-"""The commands beside a submission, with what Slurm would answer put in its place."""
+"""What the commands for submissions say, from folders that stand for submissions; Slurm is replaced by a function."""
 
 import json
 
@@ -7,6 +7,62 @@ from commands import bench
 
 from bench import jobs, slurm
 from bench.cli import cluster
+from bench.contracts import BenchError
+from bench.leases import Leases
+
+RUN = "0123456789ab"
+
+
+def submitted(home, log=None):
+    job = jobs.create(home, {"runs": [{"lease": RUN}]}, {"where": "slurm"})
+    (job.folder / "submitit").mkdir()
+    if log:
+        (job.folder / "submitit" / log).write_text(f"done by {log}\n")
+    return job
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch):
+    """The same sweep twice: the names of submissions tell their order."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    times = iter(["20250101-000000", "20250101-000000", "20250102-000000", "20250102-000000"])
+    monkeypatch.setattr(jobs.time, "strftime", lambda form: next(times))
+    return submitted(tmp_path, "1_0_log.err"), submitted(tmp_path, "2_0_log.err")
+
+
+def test_logs_of_a_run_that_the_earlier_of_two_submissions_did(two, monkeypatch, capsys):
+    two[0].close("runs", 0, {"run_id": RUN, "log": "1_0_log.err"})
+    code, out, _ = bench(capsys, monkeypatch, "logs", RUN)
+    assert code == 0 and "done by 1_0_log.err" in out
+
+
+def test_logs_of_a_run_that_a_worker_of_the_earlier_one_has_in_hand(two, tmp_path, monkeypatch, capsys):
+    with Leases(tmp_path / "leases", job="1_0_log.err") as leases:
+        leases.take(RUN)
+        code, out, _ = bench(capsys, monkeypatch, "logs", RUN)
+    assert code == 0 and "done by 1_0_log.err" in out
+
+
+def test_logs_of_a_run_that_nobody_has_begun(two, monkeypatch, capsys):
+    code, _, err = bench(capsys, monkeypatch, "logs", RUN)
+    assert code == 2 and f"no worker has begun {RUN} of {two[1].job_id} yet" in err
+
+
+def test_waiting_outlasts_a_slurm_that_is_away_for_a_moment(tmp_path, monkeypatch, capsys):
+    answers = [{"7": {"RUNNING": 1}}, BenchError("squeue does not answer within 30 s"), {"7": {"RUNNING": 1}}, {}]
+
+    def queue():
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    job = submitted(tmp_path)
+    (job.folder / slurm.IDS).write_text('{"runs": ["7"]}')
+    monkeypatch.setattr(slurm, "queue", queue)
+    monkeypatch.setattr(cluster, "POLL_S", 0)
+    cluster.wait(job)
+    assert not answers and "squeue does not answer" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -31,7 +87,7 @@ def queue(monkeypatch):
     return states
 
 
-def submitted(home, *arrays):
+def waiting(home, *arrays):
     job = jobs.create(
         home, {"features": [], "runs": [{"lease": f"{len(jobs.all_ids(home)):012x}"}]}, {"where": "slurm"}
     )
@@ -40,7 +96,7 @@ def submitted(home, *arrays):
 
 
 def test_cancel_takes_the_last_that_is_in_the_queue(home, queue, monkeypatch, capsys):
-    first, second = sorted((submitted(home, "1"), submitted(home, "2")), key=lambda job: job.job_id)
+    first, second = sorted((waiting(home, "1"), waiting(home, "2")), key=lambda job: job.job_id)
     alive = slurm.arrays(first)["runs"][0]
     queue[alive] = {"PENDING": 4}
     code, out, _ = bench(capsys, monkeypatch, "cancel")
@@ -52,7 +108,7 @@ def test_cancel_takes_the_last_that_is_in_the_queue(home, queue, monkeypatch, ca
 
 
 def test_who_stops_waiting_is_told_that_the_jobs_go_on(home, queue, monkeypatch, capsys):
-    job = submitted(home, "1")
+    job = waiting(home, "1")
     queue["1"] = {"RUNNING": 1}
 
     def interrupted(seconds):
@@ -66,7 +122,7 @@ def test_who_stops_waiting_is_told_that_the_jobs_go_on(home, queue, monkeypatch,
 
 
 def test_the_logs_of_a_submission_are_those_of_all_its_workers(home, monkeypatch, capsys):
-    job = submitted(home, "1")
+    job = waiting(home, "1")
     (job.folder / "submitit").mkdir()
     for name in ("1_0", "2_0"):
         (job.folder / "submitit" / f"{name}_0_log.err").write_text(f"of {name}\n")
@@ -75,7 +131,7 @@ def test_the_logs_of_a_submission_are_those_of_all_its_workers(home, monkeypatch
 
 
 def test_a_log_gets_each_change_that_is_watched(home, queue, monkeypatch, capsys):
-    submitted(home, "1")
+    waiting(home, "1")
     queue["1"] = {"PENDING": 1}
     later = iter([{"PENDING": 1}, {"RUNNING": 1}, None])
 
