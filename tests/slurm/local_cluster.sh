@@ -59,7 +59,7 @@ StoragePort=$((PORT + 3))
 StorageUser=slurm
 StoragePass=local
 StorageLoc=slurm_acct_db
-AuthInfo=$DIR/munge/socket
+AuthInfo=socket=$DIR/munge/socket
 END
     chmod 600 "$DIR"/etc/slurmdbd.conf
     cat >"$DIR"/etc/slurm.conf <<END
@@ -95,6 +95,7 @@ SlurmctldParameters=preempt_send_user_signal,idle_on_node_suspend
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
 AccountingStoragePort=$((PORT + 2))
+AccountingStoragePass=$DIR/munge/socket
 AccountingStorageEnforce=associations
 JobAcctGatherType=jobacct_gather/linux
 JobRequeue=1
