@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 
 from baselines import _recognizers as shared
-from bench.contracts import FRAMES, RECOGNIZER, BenchError, Classes, LabelledVideos, RecognizerAdapter, Videos
+from bench.contracts import (
+    FRAMES,
+    RECOGNIZER,
+    BenchError,
+    Classes,
+    LabelledVideos,
+    NotApplicable,
+    RecognizerAdapter,
+    Videos,
+)
 from bench.judging import Matcher
 
 NEEDS = frozenset({FRAMES, RECOGNIZER})
@@ -85,6 +94,11 @@ class AsIs:
         return sum(p.numel() for p in self.model.parameters())
 
     def __call__(self, found: Videos, classes: Classes) -> Tensor:
+        unseen = [name for name in classes.names if name not in self.sources]
+        if unseen:
+            raise NotApplicable(
+                f"a recogniser as it is knows the classes that it was mapped to, not {', '.join(unseen[:5])}"
+            )
         own = shared.predict(self.model, found, self.steps, self.device).softmax(dim=1)
         columns = [own[:, list(self.sources[name])] for name in classes.names]
         merged = [c.mean(dim=1) if self.merge == "mean" else c.amax(dim=1) for c in columns]
@@ -135,6 +149,12 @@ def mapping(config: Config, num_own: int, names: Sequence[str]) -> dict[str, tup
             raise BenchError(f"{_file(config.label_map)}: the recogniser has no class {their!r}{hint}")
         if place is not None:
             found[names[place]].append(number)
+        elif config.label_map:  # of a list of own classes, those that go nowhere are left out
+            near = target.nearest(ours)
+            hint = f"; did you mean {near!r}?" if near else "; leave it out where it is meant to go nowhere"
+            raise BenchError(
+                f"{_file(config.label_map)}: {their!r} goes to {ours!r}, which is no class of the data set{hint}"
+            )
     if lacking := [name for name in names if not found[name]]:
         nearest = [n for n in (Matcher(own).nearest(lacking[0]) if own else "", _nearest(lacking[0], asked)) if n]
         raise BenchError(
@@ -173,7 +193,7 @@ def _read(pinned: str) -> list[tuple[str, str]]:
     text = _text(path)
     if path.suffix == ".json":
         try:
-            told = json.loads(text)
+            told = json.loads(text, object_pairs_hook=lambda pairs: _each_once(path, pairs))
         except ValueError as error:
             raise BenchError(f"{path} is no JSON: {error}") from error
         if not isinstance(told, dict) or not all(isinstance(v, str) for v in told.values()):
@@ -184,10 +204,20 @@ def _read(pinned: str) -> list[tuple[str, str]]:
         if set(rows.fieldnames or ()) != {"source", "class"}:
             raise BenchError(f"{path} has the columns {', '.join(rows.fieldnames or ())}; they are source and class")
         pairs = [(row["source"], row["class"]) for row in rows]
+        _each_once(path, pairs)
         if bad := next((i for i, pair in enumerate(pairs, start=2) if not all(pair)), None):
             raise BenchError(f"{path}, line {bad}: a field is empty")
         return pairs
     raise BenchError(f"{path}: a label map is a .json or a .csv file")
+
+
+def _each_once(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dict. Raises BenchError where one class of the recogniser goes to two."""
+    told = dict(pairs)
+    if len(told) < len(pairs):
+        sources = [source for source, _ in pairs]
+        raise BenchError(f"{path} has {next(s for s in sources if sources.count(s) > 1)!r} twice")
+    return told
 
 
 def _text(path: Path) -> str:

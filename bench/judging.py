@@ -16,7 +16,7 @@ import numpy as np
 from bench.answers import Answer, Name, listed, shown
 from bench.contracts import BenchError
 
-VERSION = 1  # of the way from a file to logits; part of an imported run's id
+VERSION = 2  # of the way from a file to logits; part of an imported run's id
 KINDS = ("ranking", "logits", "probabilities")  # what the scores of a file are
 TOP = 5
 SUM_TOLERANCE = 1e-3  # of probabilities, which are often written with three or four digits
@@ -169,8 +169,10 @@ def _within(places: Sequence[tuple[int, int | None]], number: Mapping[int, int])
 
 
 def _by_places(places: Sequence[tuple[int, int | None]], own: int, num: int) -> np.ndarray:
-    row = np.full(num, -num - 1.0, dtype=np.float32)
-    row[own] = -num - 2.0
+    # Below every place that was named, however many of them are no class.
+    low = -float(max(num, 1 + max((place for place, _ in places), default=0)))
+    row = np.full(num, low - 1, dtype=np.float32)
+    row[own] = low - 2
     named = {c for _, c in places if c is not None}
     free = (c for c in range(num) if c != own and c not in named)
     wrong_first = False
@@ -183,7 +185,7 @@ def _by_places(places: Sequence[tuple[int, int | None]], own: int, num: int) -> 
             wrong_first |= place == 0
     best = {place for place, c in places if c is None and place == 0}
     if best and (wrong_first or row.argmax() == own):  # whatever else was said, the best answer was no class
-        row[own] = -num - 2.0
+        row[own] = low - 2
     return row
 
 

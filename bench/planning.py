@@ -325,7 +325,9 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
     config = make_config(method.Config, dict(resolved.config), spec.method)
     control = f" ({spec.control_words})" if resolved.bank and spec.control_words else ""
     tells = getattr(method, "columns", None)
-    own: Mapping[str, Any] = tells(config, load_adapter(spec.backbone)) if tells else {}
+    # Of what cannot run on this backbone there is nothing to tell, but its row, which says why.
+    applies = not lacking(method, load_adapter(spec.backbone))
+    own: Mapping[str, Any] = tells(config, load_adapter(spec.backbone)) if tells and applies else {}
     name = manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else "")
     return {
         "dataset": name,

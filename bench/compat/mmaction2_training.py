@@ -72,7 +72,7 @@ def schedule(
     if optimizer is not None and optimizer != wrapper["optimizer"]["type"]:
         kept = {k: v for k, v in wrapper["optimizer"].items() if k in ("lr", "weight_decay")}
         wrapper["optimizer"] = {"type": optimizer, **kept} | ({"momentum": 0.9} if optimizer == "SGD" else {})
-    chosen = wrapper["optimizer"]
+    chosen, config_rate = wrapper["optimizer"], float(wrapper["optimizer"]["lr"])
     chosen["lr"] = learning_rate if learning_rate is not None else chosen["lr"] * videos_a_step / _base_batch(recipe)
     if weight_decay is not None:
         chosen["weight_decay"] = weight_decay
@@ -84,7 +84,7 @@ def schedule(
         epochs_done=asked(whole),
         val_interval=max(1, round(int(loop.get("val_interval", 1)) * stretch)),
         optimizer=wrapper,
-        scheduler=_stretched(recipe.get("param_scheduler") or (), stretch, whole),
+        scheduler=_stretched(recipe.get("param_scheduler") or (), stretch, chosen["lr"] / config_rate),
     )
 
 
@@ -97,8 +97,11 @@ def _base_batch(recipe: Mapping[str, Any]) -> int:
     return int(named[1]) * int(named[2]) if named else int(recipe["train_dataloader"]["batch_size"])
 
 
-def _stretched(schedulers: Any, stretch: float, epochs: int) -> list[dict[str, Any]]:
-    """Schedulers that do in other epochs what they did in the config's; those that have no epoch left are left out."""
+def _stretched(schedulers: Any, stretch: float, rate: float) -> list[dict[str, Any]]:
+    """Schedulers that do in other epochs, at `rate` times the config's learning rate, what they did in the config's.
+
+    Those that have no epoch left are left out.
+    """
     out = []
     for told in _plain(list(schedulers)):
         scaled = dict(told)
@@ -107,6 +110,8 @@ def _stretched(schedulers: Any, stretch: float, epochs: int) -> list[dict[str, A
                 value = scaled[name] * stretch
                 # Only what is converted to steps may begin or end within an epoch.
                 scaled[name] = value if scaled.get("convert_to_iter_based") else round(value)
+        if "eta_min" in scaled:  # where the rate ends
+            scaled["eta_min"] *= rate
         if "milestones" in scaled:
             scaled["milestones"] = [m * stretch for m in scaled["milestones"]]
             if not scaled.get("convert_to_iter_based"):

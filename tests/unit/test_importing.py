@@ -190,7 +190,13 @@ def test_an_answer_that_is_no_class_is_never_right(label, said):
 
 def test_of_two_classes_too():
     for label in (0, 1):
-        for said in (["?"], ["?", 0, 1], ["?", 1, 0], ["?", "?", label]):
+        for said in (
+            ["?"],
+            ["?", 0, 1],
+            ["?", 1, 0],
+            ["?", "?", label],
+            *(["?"] * k + [1 - label] for k in range(1, 13)),
+        ):
             answer = answers.Answer("line 1", "v", ranked=tuple(said))
             assert judging.judge([answer], ["v"], np.array([label]), ("a", "b"), "ranking").logits[0].argmax() != label
 

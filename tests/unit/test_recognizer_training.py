@@ -46,6 +46,18 @@ def test_warm_up_within_an_epoch_stays_and_one_of_no_length_goes():
     assert (warm["begin"], warm["end"], cosine["begin"], cosine["end"]) == (0, 3, 3, 20)
 
 
+def test_where_a_rate_ends_goes_with_where_it_begins():
+    whole, own = recipe(MVIT), mmaction2_training.schedule(recipe(MVIT), None, 256)
+    assert (
+        own.optimizer["optimizer"]["lr"] == whole["optim_wrapper"]["optimizer"]["lr"]
+        and own.scheduler[1]["eta_min"] == 1.6e-5
+    )
+    small = mmaction2_training.schedule(whole, None, 8)
+    assert small.scheduler[1]["eta_min"] == pytest.approx(1.6e-5 * 8 / 256)
+    given = mmaction2_training.schedule(whole, None, 8, learning_rate=own.optimizer["optimizer"]["lr"] / 100)
+    assert given.scheduler[1]["eta_min"] == pytest.approx(1.6e-7)
+
+
 def test_other_rates_and_another_optimiser_are_taken_as_given():
     plan = mmaction2_training.schedule(recipe(TSM), 2, 8, lambda n: n - 1, "AdamW", 0.001, 0.1, "bf16")
     assert plan.optimizer["optimizer"] == {"type": "AdamW", "lr": 0.001, "weight_decay": 0.1}
@@ -106,14 +118,12 @@ def test_what_is_drawn_depends_on_seed_epoch_and_video_alone():
     one = clips(1)
     first = one[0, 1][0]["inputs"]
     assert first.dtype == torch.uint8 and tuple(first.shape) == (8, 3, 32, 32)
-    state = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     np.random.rand(7)  # noqa: NPY002
     torch.rand(3)
     one[0, 2], one[1, 1]
     assert torch.equal(clips(1)[0, 1][0]["inputs"], first)
     others = [clips(2)[0, 1], clips(1)[1, 1], clips(1)[0, 2]]
     assert not any(torch.equal(other[0]["inputs"], first) for other in others)
-    assert state is not None
 
 
 def test_drawing_leaves_the_generators_as_they_were():

@@ -10,7 +10,7 @@ import torch
 from fakes import FakeAdapter, frame_numbers, write_classes, write_video
 
 from bench import frames, planning, plugins, runner, store, videos
-from bench.contracts import FRAMES, TRAIN, BenchError, LabelledVideos, Video, Videos
+from bench.contracts import FRAMES, TRAIN, BenchError, LabelledVideos, NotApplicable, Video, Videos
 from bench.specs import FrameSpec, RunSpec
 from bench.work import work_of
 
@@ -174,3 +174,19 @@ def test_a_file_that_is_cut_off_or_no_video_is_told_when_it_is_examined(tmp_path
         frames.examine(path)
     with pytest.raises(frames.UndecodableVideo, match="no such file"):
         frames.examine(tmp_path / "b.mp4")
+
+
+def test_a_recogniser_s_method_on_another_backbone_is_not_applicable(tmp_path):
+    root = write_classes(tmp_path / "videos", ("clap", "wave"), 4)
+    spec = RunSpec(
+        dataset="folder",
+        root=str(root),
+        backbone="tiny-clip",
+        method="mmaction2_recognizer",
+        protocol="few_shot",
+        shots=1,
+    )
+    run = planning.resolve(spec, tmp_path / "home")
+    with pytest.raises(NotApplicable, match="needs recognizer, which tiny-clip does not have"):
+        runner.execute(run, tmp_path / "home")
+    assert store.failure(tmp_path / "home", run.run_id)["status"] == "n/a"
