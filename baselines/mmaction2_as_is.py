@@ -234,7 +234,7 @@ def suggest(trial: Any) -> dict[str, Any]:
 
 def describe(config: Config) -> str:
     """The row's name in a table."""
-    return "recogniser as is" + (", one view" if config.views == "one" else "")
+    return "recogniser as is" + (", validation views" if config.views == "one" else "")
 
 
 def columns(config: Config, adapter: RecognizerAdapter) -> dict[str, Any]:

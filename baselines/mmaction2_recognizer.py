@@ -199,7 +199,7 @@ def describe(config: Config) -> str:
         "decay {:g}": config.weight_decay,
         "{} frames": config.frames,
         "{} px": config.resolution,
-        "one view{}": "" if config.views == "one" else None,
+        "validation views{}": "" if config.views == "one" else None,
         "trained in {}": config.precision if config.precision != "float32" else None,
     }
     words = [text.format(value) for text, value in told.items() if value is not None]

@@ -37,7 +37,8 @@ class Recognizer:
 
     `frames` a view, `interval` frames from one to the next in the video (None: spread over the whole of it), `clips` and `crops` of the
     test pipeline; all None where the config holds no test pipeline. `resolution` in pixels, `flow` where it looks at optical flow.
-    `parameters` and `gflops` (10^9, of one view) are those that the README prints, rounded by it, or None.
+    `parameters` and `gflops` are those that the README prints, rounded by it, or None: 10^9 multiply-adds, half of what the project's
+    tables count, of one view, but of TSN's 25 frames together.
     """
 
     name: str

@@ -39,7 +39,9 @@ def _list_recognizers() -> None:
     """Every recogniser of MMAction2: its size, how it is tested, and what its README reports of that."""
     from bench import recognizers
 
-    table = Table("name", "parameters", "GFLOPs a view", "frames", "clips x crops", "views", "pixels", box=None)
+    table = Table(
+        "name", "parameters", "G multiply-adds, as printed", "frames", "clips x crops", "views", "pixels", box=None
+    )
     table.add_column("reported by MMAction2: top-1 / top-5")
     rows, left_out = [], []
     for name in recognizers.names():
