@@ -73,10 +73,10 @@ def predict(model: torch.nn.Module, found: Videos, steps: Sequence[Any], device:
 
 def columns(adapter: RecognizerAdapter, frames: int | None, resolution: int | None, views: str) -> dict[str, Any]:
     """What the tables say of what a recogniser is shown at test time; `gflops` are one view's."""
-    seen = recognizers.views(adapter.recipe, "test" if views == "test" else "val")
+    seen = recognizers.views(adapter.recipe, "test" if views == "test" else "val", frames)
     told = {name: value or 1 for name, value in seen.items()}
     side = told["resolution"] if resolution is None else round(told["resolution"] * scale(adapter.recipe, resolution))
-    shown = frames or told["frames"]
+    shown = told["frames"]
     return {
         "num_frames": shown,
         "num_views": told["clips"] * told["crops"],

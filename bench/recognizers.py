@@ -167,19 +167,25 @@ def _accuracies(entry: Mapping[str, Any]) -> Iterator[Reported]:
             yield Reported(str(result["Dataset"]), float(top1), None if top5 is None else float(top5))
 
 
-def views(config: Mapping[str, Any], stage: str = "test") -> dict[str, int | None]:
-    """Frames, interval, clips, crops and resolution of the pipeline of a stage without augmentation: "test" or "val"."""
+def views(config: Mapping[str, Any], stage: str = "test", frames: int | None = None) -> dict[str, int | None]:
+    """Frames, interval, clips, crops and resolution of the pipeline of a stage without augmentation: "test" or "val".
+
+    Args:
+        frames: which a view has in place of the config's own; where each frame is judged by itself (TSN), how many are.
+    """
     steps = _pipeline(config, stage)
     if not steps:
         return dict.fromkeys(("frames", "interval", "clips", "crops", "resolution"))
-    sampling = _sampling(steps)
+    sampling = dict(_sampling(steps))
+    if frames is not None:
+        sampling["num_clips" if sampling.get("clip_len", 1) == 1 else "clip_len"] = frames
     together = sampling.get("clip_len", 1)
     shown = together * sampling.get("num_clips", 1) * (2 if sampling.get("twice_sample") else 1)
     if sampling["type"] == "DenseSampleFrames":
         shown *= sampling.get("num_sample_positions", 10)
     if _mixes_frames(config["model"]):
         trained = _sampling(_pipeline(config, "train"))
-        together = trained.get("clip_len", 1) * trained.get("num_clips", 1)
+        together = frames or trained.get("clip_len", 1) * trained.get("num_clips", 1)
     crop = next((step for step in reversed(steps) if step["type"] in CROPS), None)
     return {
         "frames": together,

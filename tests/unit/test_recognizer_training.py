@@ -14,6 +14,8 @@ from bench.contracts import BenchError, Video, Videos
 pytestmark = pytest.mark.mmaction2
 
 TSM = "tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
+TSM_STH = "tsm_imagenet-pretrained-r50_8xb16-1x1x16-50e_sthv2-rgb"
+TSN = "tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb"
 MVIT = "mvit-base-p244_32x3x1_kinetics400-rgb"
 SLOWFAST = "slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb"
 
@@ -106,8 +108,8 @@ def read(video, numbers):
     return out
 
 
-def clips(seed, num=3, stage="train", frames=None):
-    found = recipe(TSM)
+def clips(seed, num=3, stage="train", frames=None, name=TSM):
+    found = recipe(name)
     scale = 32 / mmaction2_data.training_size(found)
     steps = mmaction2_data.adapted(mmaction2_data.steps(found, stage), frames, scale, read)
     videos = Videos(tuple(Video(Path(f"{i}.mp4"), 40, 20.0) for i in range(num)))
@@ -137,6 +139,18 @@ def test_frames_and_sizes_go_to_every_stage():
     assert tuple(clips(1, frames=4)[0, 0][0]["inputs"].shape) == (4, 3, 32, 32)
     assert tuple(clips(1, stage="val")[0, 0][0]["inputs"].shape) == (8, 3, 32, 32)
     assert tuple(clips(1, stage="test")[0, 0][0]["inputs"].shape) == (24, 3, 37, 37)  # three crops of 256 * 32 / 224
+
+
+@pytest.mark.parametrize("stage", ["val", "test"])
+@pytest.mark.parametrize("frames", [None, 3, 4])
+@pytest.mark.parametrize("name", [TSM, TSM_STH, TSN])
+def test_the_tables_count_the_frames_and_views_that_are_shown(name, frames, stage):
+    told = recognizers.views(recipe(name), stage, frames)
+    assert (
+        len(clips(1, stage=stage, frames=frames, name=name)[0, 0][0]["inputs"])
+        == told["frames"] * told["clips"] * told["crops"]
+    )
+    assert told["frames"] == (1 if name == TSN else frames or 8 if name == TSM else frames or 16)
 
 
 def test_every_video_comes_once_an_epoch_and_a_restart_leaves_out_what_was():
