@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import recognizers
+from bench import metrics, recognizers
 from bench.compat import mmaction2, mmaction2_data, mmaction2_training
 from bench.contracts import BenchError, Video, Videos
 
@@ -172,3 +172,23 @@ def test_processes_share_an_epoch():
     whole = list(mmaction2_data.Order(7, 5))
     assert [len(share) for share in shares] == [4, 4]
     assert list(itertools.chain(*zip(*shares, strict=True)))[:7] == whole
+
+
+@pytest.mark.parametrize(("num", "classes"), [(500, 14), (57, 400), (7, 6)])
+def test_mmaction2_s_accuracies_are_ours_to_the_last_digit(num, classes):
+    mmaction2.import_mmaction()
+    from mmaction.evaluation import AccMetric
+
+    rng = np.random.default_rng(num)
+    logits = rng.normal(size=(num, classes)).astype(np.float32)
+    labels = rng.integers(0, classes, num)
+    metric = AccMetric(metric_list=("top_k_accuracy", "mean_class_accuracy"))
+    theirs = metric.compute_metrics(
+        [{"pred": row, "label": int(label)} for row, label in zip(logits, labels, strict=True)]
+    )
+    ours = metrics.compute(logits, labels)
+    assert (ours["top1"], ours["top5"]) == (theirs["top1"], theirs["top5"])
+    # A class that is predicted and has no video counts as one without a hit there, and not at all here.
+    asked, met = set(labels), set(labels) | set(logits.argmax(axis=1))
+    assert theirs["mean1"] == pytest.approx(ours["mean_class_accuracy"] * len(asked) / len(met), rel=1e-12)
+    assert len(met) > len(asked) or theirs["mean1"] == ours["mean_class_accuracy"]
