@@ -48,9 +48,10 @@ def predict(model: torch.nn.Module, found: Videos, steps: Sequence[Any], device:
 
     def forward(size: int) -> Tensor:
         batch = [clips[0, number][0] for number in range(len(scores), min(len(scores) + size, len(clips)))]
-        told = model.test_step(  # type: ignore[operator]
-            {"inputs": [b["inputs"] for b in batch], "data_samples": [b["data_samples"] for b in batch]}
-        )
+        with data.drawing(0):  # the head of TRN draws frames at test time, too: the same ones for each batch
+            told = model.test_step(  # type: ignore[operator]
+                {"inputs": [b["inputs"] for b in batch], "data_samples": [b["data_samples"] for b in batch]}
+            )
         return torch.stack([one.pred_score for one in told]).float().cpu()
 
     size = 0

@@ -128,13 +128,13 @@ class Clips(Dataset[list[dict[str, Any]]]):
                 told["avg_fps"] = video.fps
             if self.labels is not None:
                 told["label"] = self.labels[number]
-            with _drawing(self.seed, epoch, number, repeat):
+            with drawing(self.seed, epoch, number, repeat):
                 items.append(self.pipeline(told))
         return items
 
 
 @contextmanager
-def _drawing(*seed: int) -> Iterator[None]:
+def drawing(*seed: int) -> Iterator[None]:
     """Every generator that a step may draw from starts at the seed; afterwards they are where they were."""
     before = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that the steps draw from
     words = np.random.SeedSequence(seed).generate_state(4)

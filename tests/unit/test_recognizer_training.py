@@ -2,11 +2,13 @@
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from baselines import _recognizers
 from bench import metrics, recognizers
 from bench.compat import mmaction2, mmaction2_data, mmaction2_training
 from bench.contracts import BenchError, Video, Videos
@@ -192,3 +194,24 @@ def test_mmaction2_s_accuracies_are_ours_to_the_last_digit(num, classes):
     asked, met = set(labels), set(labels) | set(logits.argmax(axis=1))
     assert theirs["mean1"] == pytest.approx(ours["mean_class_accuracy"] * len(asked) / len(met), rel=1e-12)
     assert len(met) > len(asked) or theirs["mean1"] == ours["mean_class_accuracy"]
+
+
+class Drawing(torch.nn.Module):
+    """Scores that hang on numpy's generator, as those of TRN's head do."""
+
+    cls_head = SimpleNamespace(average_clips="score")
+
+    def test_step(self, batch):
+        drawn = float(np.random.rand())  # noqa: NPY002
+        return [SimpleNamespace(pred_score=torch.tensor([drawn, 1.0])) for _ in batch["inputs"]]
+
+
+def test_what_a_head_draws_is_the_same_for_every_batch(monkeypatch):
+    steps = mmaction2_data.adapted(mmaction2_data.steps(recipe(TSM), "val"), 2, 32 / 224, read)
+    found = Videos(tuple(Video(Path(f"{i}.mp4"), 40, 20.0) for i in range(3)))
+    scores = []
+    for at_once in (2, 16):
+        np.random.rand(at_once)  # noqa: NPY002
+        monkeypatch.setattr(_recognizers, "VIEWS_AT_ONCE", at_once)
+        scores.append(_recognizers.predict(Drawing(), found, steps, torch.device("cpu")))
+    assert torch.equal(*scores) and len(scores[0].unique(dim=0)) == 1
