@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from bench import jobs, places, sites, slurm
+from bench import jobs, places, sites, slurm, training_log
 from bench._inside import ROOT
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
@@ -336,10 +336,12 @@ def table() -> Table:
 
 
 def show_submissions(home: Path) -> int:
-    """Print the submissions with something left; the exit code."""
+    """Print the submissions with something left, and the trainings under way; the exit code."""
     rows, code = submissions(home, _queue)
     if rows:
         print_table(table(), rows)
+    if trainings := _trainings(home):
+        print_table(_training_table(), trainings)
     return code
 
 
@@ -352,15 +354,27 @@ def _queue() -> Queue | None:
         return None
 
 
+def _training_table() -> Table:
+    return Table("in training", "epochs", "last told", box=None)
+
+
+def _trainings(home: Path) -> list[tuple[str, str, str]]:
+    """A row for each training that a worker has in hand."""
+    return [(t.run_id, f"{int(t.done)}/{t.epochs}", t.text) for t in training_log.under_way(home)]
+
+
 def watch(home: Path) -> int:
     """The same, live, until nothing is in the queue any more."""
+    from rich.console import Group
     from rich.live import Live
 
     def drawn(rows: list[tuple[str, ...]]) -> Any:
-        shown = table()
+        shown, trained = table(), _training_table()
         for row in rows:
             shown.add_row(*row)
-        return shown
+        for row in (trainings := _trainings(home)):
+            trained.add_row(*row)
+        return Group(shown, trained) if trainings else shown
 
     rows, code = submissions(home)
     if not out.is_terminal:  # a log wants each change, and no cursor
