@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 from adapters import _mmaction2_checkpoint, _weights
 from adapters._state import fill
 from adapters._text import NoText
-from bench import recognizers
+from bench import cost, recognizers
 from bench.compat import mmaction2
 from bench.contracts import RECOGNIZER, BackboneFacts, BenchError, Features, digest
 
@@ -53,6 +51,7 @@ def load(name: str, family: str, version: int, device: str) -> Mmaction2Adapter:
     encoder, embed_dim = Encoder.of(model, known.frames == 1)
     transform = FrameTransform.of(pipeline, mmaction2.read_config(recognizers.path_of(source.config))["model"])
     num_frames = pipeline.sampling.num_frames
+    counted = cost.operations(encoder.eval(), (1, num_frames, 3, transform.size, transform.size))
     facts = BackboneFacts(
         name=source.name,
         family=family,
@@ -71,7 +70,8 @@ def load(name: str, family: str, version: int, device: str) -> Mmaction2Adapter:
         num_parameters=sum(p.numel() for p in encoder.parameters()),
         capabilities=frozenset({RECOGNIZER}),
         precisions=("float32", "bf16", "fp16"),
-        gflops=_gflops(encoder, (num_frames, 3, transform.size, transform.size)),
+        gflops=None if counted.gflops is None else counted.gflops / num_frames,
+        gflops_source=counted.why_not,
     )
     return Mmaction2Adapter(encoder, transform, facts, device, source)
 
@@ -170,18 +170,6 @@ class Encoder(nn.Module):
         found = found[0] if isinstance(found, tuple) else found  # OmniSource's gives no tuple
         each: Tensor = found.reshape(num, -1, found.shape[-1])
         return each
-
-
-def _gflops(encoder: nn.Module, shape: tuple[int, ...]) -> float | None:
-    """10^9 floating-point operations a frame, counted on tensors without values; None where the model needs values."""
-    shapes = {name: t.to("meta") for name, t in (*encoder.named_parameters(), *encoder.named_buffers())}
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), counter:
-            functional_call(encoder.eval(), shapes, torch.empty(1, *shape, device="meta"))
-    except (RuntimeError, NotImplementedError):
-        return None
-    return float(counter.get_total_flops() / 1e9 / shape[0])
 
 
 @dataclass(frozen=True)
