@@ -145,7 +145,8 @@ def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
     yield (
         "Features: decoding, preparing and the backbone, as measured when they were computed. Method: predicting from "
         "these features; of methods that read frames and have none (recognisers), decoding, preparing and all views' forward passes, and "
-        "training likewise. Parameters: of the whole backbone. Frames: of one view. Pixels: the shorter side of what the backbone is given. "
+        "training likewise. Parameters: of the whole backbone. Frames: of one view. Pixels: the shorter side of what the backbone is "
+        "given. "
         "GFLOPs: 10⁹ operations of the backbone's forward pass over one view, a multiply-add as two, times the views."
     )
     yield (
