@@ -25,6 +25,7 @@ def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tu
         ask: what Slurm has in its queue, None where that cannot be known; `slurm.queue`, which raises then, unless given.
     """
     rows, code, known, was_asked = [], DONE, None, False
+    held = {path.name for path in (home / "leases").glob("[!.]*")}
     for job_id in jobs.all_ids(home):
         job = jobs.Job(home / "jobs" / job_id)
         if job.is_finished:
@@ -49,13 +50,14 @@ def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tu
             state = "not in the queue; python -m bench resume"
         code = max(code, FAILED)
         done = [f"{len(job.stages[s]) - left[s]}/{len(job.stages[s])}" for s in jobs.STAGES]
-        rows.append((job_id, str(job.submission.get("sweep", "")), *done, str(lost), state))
+        in_hand = sum(lease in held for stage in jobs.STAGES for lease in job.stages[stage].leases)
+        rows.append((job_id, str(job.submission.get("sweep", "")), *done, str(in_hand), str(lost), state))
     return rows, code
 
 
 def table() -> Table:
     """The head of the table of submissions."""
-    return Table("submission", "sweep", "features", "runs", "lost", "in Slurm's queue", box=None)
+    return Table("submission", "sweep", "features", "runs", "in hand", "lost", "in Slurm's queue", box=None)
 
 
 def show_submissions(home: Path) -> int:

@@ -146,6 +146,14 @@ def test_a_log_gets_each_change_that_is_watched(home, queue, monkeypatch, capsys
     assert said.count("1 pending") == 1 == said.count("1 running") and "python -m bench resume" in said
 
 
+def test_tasks_that_workers_have_in_hand_are_counted(home, queue, monkeypatch, capsys):
+    job, other = waiting(home), waiting(home)
+    with Leases(home / "leases") as leases:
+        leases.take(job.stages["runs"].leases[0])
+        _, out, _ = bench(capsys, monkeypatch, "status")
+    assert f"{job.job_id} 0/0 0/1 1 0" in out and f"{other.job_id} 0/0 0/1 0 0" in out
+
+
 def test_what_is_on_disk_is_shown_where_slurm_does_not_answer(home, monkeypatch, capsys):
     job = waiting(home)
     monkeypatch.setenv("PATH", str(home))
