@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from baselines import _recognizers as shared
-from bench import checkpoints, memory, stopping, videos
+from bench import checkpoints, memory, stopping, training_log, videos
 from bench.compat import mmaction2_data as data
 from bench.compat import mmaction2_training as runner
 from bench.contracts import (
@@ -152,6 +152,7 @@ def _train(
 ) -> None:
     """MMEngine's Runner between our checkpoints. Raises BenchError where memory does not hold a step."""
     kept = checkpoints.begin_file(list(model.parameters()), [dataclasses.asdict(plan), len(loader.dataset)])
+    log = training_log.begin(plan.epochs_done)
 
     def restore() -> Mapping[str, Any] | None:
         state = kept.read() if kept else None
@@ -166,11 +167,15 @@ def _train(
             )
         if kept and (kept.is_due or stopping.requested()):
             kept.write(state())
+        tell(done, (done.step / len(loader), done.total / done.num))
         stopping.check()
+
+    def tell(done: runner.Trained, now: tuple[float, float] | None = None) -> None:
+        log.tell(done.losses, done.val_top1, done.best_epoch if done.best is not None else None, now)
 
     try:
         with checkpoints.scratch() as folder:
-            runner.train(model, loader, val_loader, plan, seed, device, folder, restore, after_step)
+            tell(runner.train(model, loader, val_loader, plan, seed, device, folder, restore, after_step))
     except Exception as error:
         if not memory.is_exhausted(error):
             raise

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import submitit
 
-from bench import devices, jobs, places, store, trials, worker
+from bench import devices, jobs, places, store, training_log, trials, worker
 from bench._inside import ROOT
 from bench._processes import cores
-from bench._progress import bars
+from bench._progress import Those, bars
 from bench.contracts import BenchError
 from bench.features import check_room
 from bench.provenance import COMMAND, source_digest
@@ -184,16 +184,18 @@ def _stage(
     total = len(job.stages[stage])
     if not total:
         return
-    shown = bar.add_task(stage, total=total)
+    shown, trainings = bar.add_task(stage, total=total), Those(bar)
 
     def tick() -> None:
         bar.update(shown, completed=total - len(job.open_tasks(stage)))
+        trainings.show((t.run_id, f"epochs, {t.text}", t.done, t.epochs) for t in training_log.under_way(job.home))
         more()
 
     fruitless, known = 0, (0, 0)
     while (num_open := len(job.open_tasks(stage))) and fruitless < ROUNDS:
         if where == "debug":
-            worker.work(str(job.folder), stage, tick=tick)
+            with training_log.watched(tick):
+                worker.work(str(job.folder), stage, tick=tick)
         else:
             _round(job, stage, min(count, num_open), gpus, tick)
         # Workers that die at a task use up its tries; those that die before they begin one would go on for ever.

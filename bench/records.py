@@ -122,6 +122,7 @@ def told(home: Path, run_id: str) -> Iterator[str]:
     yield from _section("imported", _short(record.get("imported", {})))
     yield from _section("cost", {k: columns[k] for k in COST if columns.get(k) is not None})
     yield from _section("features were computed with", dict(enumerate(record.get("forward", []), start=1)))
+    yield from _section("training", dict(enumerate(map(_trained, record.get("training", [])), start=1)))
     yield from _section("undecodable test videos", record.get("undecodable", {}))
     shown = ("command", "versions")
     machine = {k: v for k, v in came.items() if k not in shown} | (
@@ -134,6 +135,18 @@ def told(home: Path, run_id: str) -> Iterator[str]:
         yield f"command: {pasteable(came['command'])}"
     yield f"folder:  {folder}"
     yield log_line(home, run_id)
+
+
+def _trained(told: Mapping[str, Any]) -> str:
+    """A training in a line: the mean losses of its epochs, and what validation chose."""
+    loss, top1 = told["loss"], told.get("val_top1", [])
+    shown = [f"{value:.4g}" for value in loss]
+    if len(shown) > 2 * ROWS:
+        shown[ROWS:-ROWS] = ["..."]
+    text = f"{len(loss)} of {told['epochs']} epochs, loss {' '.join(shown)}"
+    if not top1:
+        return text
+    return f"{text}; epoch {told['kept_epoch']} kept, top-1 {top1[told['kept_epoch'] - 1]:.4f} on validation"
 
 
 def _short(values: Mapping[str, Any]) -> dict[str, Any]:

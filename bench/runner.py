@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bench import checkpoints, failures, knowledge, memory, metrics, plugins, protocols, records, stopping, store
+from bench import (
+    checkpoints,
+    failures,
+    knowledge,
+    memory,
+    metrics,
+    plugins,
+    protocols,
+    records,
+    stopping,
+    store,
+    training_log,
+)
 from bench._processes import cores
 from bench.contracts import (
     TRAIN,
@@ -79,8 +91,9 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
     started = time.perf_counter()
     known = columns(resolved, home)
     kept = home / "checkpoints" / resolved.run_id
+    trained: list[training_log.Log] = []
     try:
-        with _one_thread(), checkpoints.keeping(kept, resolved.identity()):
+        with _one_thread(), checkpoints.keeping(kept, resolved.identity()), training_log.keeping(kept) as trained:
             predictions, facts, computed_with, interpretation = _fit_and_predict(resolved, home)
         scores = metrics.compute(predictions.logits, predictions.labels, predictions.parts or None)
     except Exception as error:
@@ -92,6 +105,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
             "spec": to_dict(resolved.spec),
             "identity": resolved.identity(),
             "columns": {**known, "seconds": time.perf_counter() - started},
+            "training": [log.record() for log in trained],
             "provenance": provenance(),
         }
         store.write_failure(
@@ -105,6 +119,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
         "undecodable": dict(predictions.failed),
         "features": "" if reads_frames(resolved) else feature_store(resolved, home).folder.name,
         "forward": computed_with,
+        "training": [log.record() for log in trained],
         "backbone": _told(load_adapter(resolved.spec.backbone).facts),
         "provenance": provenance(),
     }

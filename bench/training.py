@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from bench import checkpoints, memory, stopping
+from bench import checkpoints, memory, stopping, training_log
 from bench.contracts import BenchError
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -134,7 +134,10 @@ def train(
     done = saved.restore() if saved else None
     history = list(done.history) if done else []
     micro_batch = done.micro_batch if done else min(config.batch_size, num_videos)
-    for epoch in range(len(history), epochs_asked(config.epochs)):
+    epochs = epochs_asked(config.epochs)
+    log = training_log.begin(epochs)
+    log.tell(history)
+    for epoch in range(len(history), epochs):
         rate = _rate(epoch, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -153,6 +156,7 @@ def train(
             _step(optimizer)
             total += value * len(rows)
         history.append(total / num_videos)
+        log.tell(history)
         if saved and (saved.is_due or stopping.requested()):
             saved.save(history, micro_batch)
         stopping.check()

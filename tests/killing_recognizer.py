@@ -69,7 +69,7 @@ def main(home):
         steps.write_text("")
         runner.execute(resolved, home)
 
-    wanted, taken, same, lasts, lying = None, [], [], [], []
+    wanted, taken, same, lasts, lying, trainings = None, [], [], [], [], []
     for die_after in (None, *KILLED_AFTER):
         shutil.rmtree(folder, ignore_errors=True)
         if die_after is not None:
@@ -81,10 +81,12 @@ def main(home):
         taken.append(len(steps.read_text()))
         same.append(bytes_now == wanted)
         lasts.append(last.read_text())
+        trainings.append(store.read_record(home, resolved.run_id)["training"])
         lying += [str(p) for p in (home / "checkpoints").iterdir()]
     files = sorted(path.name for path in folder.iterdir())
-    told = store.read_record(home, resolved.run_id)["columns"]
-    print(json.dumps({"steps": taken, "same": same, "lasts": lasts, "lying": lying, "columns": told, "run": files}))
+    record = store.read_record(home, resolved.run_id)
+    told = {"columns": record["columns"], "trainings": trainings, "run": files}
+    print(json.dumps({"steps": taken, "same": same, "lasts": lasts, "lying": lying, **told}))
 
 
 if __name__ == "__main__":

@@ -25,12 +25,25 @@ def leaderboard(
 
 def published(
     words: Annotated[list[str] | None, typer.Argument(help="Only rows in which each of these words stands.")] = None,
+    contradict: Annotated[
+        bool, typer.Option("--conflicts", help="Only those in which sources contradict each other, side by side.")
+    ] = False,
 ) -> None:
     """Published numbers with their sources, by the names that reproduce takes. Example: python -m bench published ucf zero_shot"""
-    from bench.published import line, matching
+    from bench import conflicts
+    from bench.published import line, load, matching
 
-    for row in matching(" ".join(words or ())):
-        out.print(line(row))
+    rows = list(matching(" ".join(words or ())))
+    if not contradict:
+        for row in rows:
+            out.print(line(row))
+        return
+    found = [group for group in conflicts.groups(load()) if not set(rows).isdisjoint(group)]
+    for group in found:
+        for row in group:
+            out.print(line(row))
+        out.print("")
+    out.print(f"{len(found)} settings of which sources tell different numbers")
 
 
 def reproduce_published(

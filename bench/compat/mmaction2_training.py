@@ -130,8 +130,9 @@ def _plain(value: Any) -> Any:
 
 @dataclass
 class Trained:
-    """Where a training is: epochs and steps done, the loss of each epoch, and on validation the best top-1 and its values.
+    """Where a training is: epochs and steps done, the loss of each epoch, and on validation the top-1 after each, the best and its values.
 
+    `total` is the sum of the losses of the `num` steps of the epoch under way. `val_top1` is None after an epoch without validation.
     `best` is the state dict of the epoch with the highest top-1, the first of equals; None before the first validation.
     """
 
@@ -140,6 +141,7 @@ class Trained:
     losses: list[float] = field(default_factory=list)
     total: float = 0.0
     num: int = 0
+    val_top1: list[float | None] = field(default_factory=list)
     best_top1: float = -1.0
     best_epoch: int = 0
     best: dict[str, Tensor] | None = None
@@ -201,11 +203,13 @@ def train(
 
         def after_train_epoch(self, runner: Any) -> None:
             done.losses.append(done.total / max(1, done.num))
+            done.val_top1.append(None)
             done.epoch, done.total, done.num = runner.epoch + 1, 0.0, 0
 
         def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-            if metrics["acc/top1"] > done.best_top1:
-                done.best_top1, done.best_epoch = float(metrics["acc/top1"]), done.epoch
+            done.val_top1[-1] = top1 = float(metrics["acc/top1"])
+            if top1 > done.best_top1:
+                done.best_top1, done.best_epoch = top1, done.epoch
                 done.best = {k: v.detach().cpu().clone() for k, v in runner.model.state_dict().items()}
 
     validation: dict[str, Any] = {}

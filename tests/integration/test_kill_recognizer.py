@@ -22,6 +22,11 @@ def test_killed_within_and_between_epochs_it_ends_with_the_same_bytes(toy_worksp
     assert found["steps"] == [9, 8, 6, 4, 0] and found["same"] == [True] * 5
     assert set(found["lasts"]) == {found["lasts"][0]} and found["lasts"][0].startswith("9 ")
     assert found["lying"] == [] and found["run"] == ["COMPLETE", "predictions.npz", "run.json", "scores.csv"]
+    (training,) = found["trainings"][0]  # of the run that nobody killed
+    assert found["trainings"] == [[training]] * 5
+    assert training["epochs"] == len(training["loss"]) == len(training["val_top1"]) == 3
+    best = max(training["val_top1"])
+    assert training["kept_epoch"] == training["val_top1"].index(best) + 1 and 0 <= best <= 1
     told = found["columns"]
     assert (told["num_frames"], told["num_views"], told["resolution"], told["micro_batch"]) == (2, 1, 32, 6)
     assert "INFO" not in done.stdout and "mmengine" not in done.stderr  # its own log stays its own
