@@ -66,7 +66,7 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
             _scancel([i for known in ids.values() for i in known])
             if isinstance(error, subprocess.CalledProcessError) or type(error).__name__ == "FailedJobError":
                 raise BenchError(
-                    f"Slurm does not take the job ({_words(error)}); {site.path} has its partition and account"
+                    f"Slurm does not take the job ({_words(error)}), which asks for {_wanted(one.wanted)}; {site.path} says so"
                 ) from error
             raise
     return ids
@@ -133,6 +133,14 @@ def _array(
     )
     submitted = executor.map_array(_call, calls)
     return submitted[0].job_id.partition("_")[0]
+
+
+def _wanted(wanted: Resources) -> str:
+    """What a job asks for, in words: Slurm does not tell which of it is too much."""
+    named = ("partition", "account", "qos", "gres", "gpus")
+    told = [f"{name} {value}" for name in named if (value := getattr(wanted, name))]
+    memory = [f"{wanted.memory_gb:g} GB"] if wanted.memory_gb else []
+    return ", ".join([*told, f"{wanted.cpus} CPUs", *memory, f"{wanted.time_min} min"])
 
 
 def _call(worker: SlurmWorker) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from bench import knowledge, plugins
-from bench.cli import cluster
+from bench.cli import _submissions as submissions
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
 from bench.places import bench_home
@@ -95,9 +95,9 @@ def status(
     Example: python -m bench status --runs
     """
     home = bench_home(writes=False)
-    code = cluster.watch(home) if watch else cluster.show_submissions(home)
-    if _runs(home, each) and code == cluster.DONE:
-        code = cluster.FAILED
+    code = submissions.watch(home) if watch else submissions.show_submissions(home)
+    if _runs(home, each) and code == submissions.DONE:
+        code = submissions.FAILED
     if code:
         raise typer.Exit(code)
 

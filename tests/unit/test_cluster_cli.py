@@ -4,7 +4,7 @@ import pytest
 from commands import bench
 
 from bench import jobs, slurm
-from bench.cli import cluster
+from bench.cli import _submissions, cluster
 from bench.contracts import BenchError
 from bench.leases import Leases
 
@@ -140,15 +140,23 @@ def test_a_log_gets_each_change_that_is_watched(home, queue, monkeypatch, capsys
         state = next(later)
         queue.update({"1": of(job, state)}) if state else queue.clear()
 
-    monkeypatch.setattr(cluster.time, "sleep", sleep)
-    assert cluster.watch(home) == cluster.FAILED, "its run is not done"
+    monkeypatch.setattr(_submissions.time, "sleep", sleep)
+    assert _submissions.watch(home) == _submissions.FAILED, "its run is not done"
     said = capsys.readouterr().out
     assert said.count("1 pending") == 1 == said.count("1 running") and "python -m bench resume" in said
+
+
+def test_tasks_that_workers_have_in_hand_are_counted(home, queue, monkeypatch, capsys):
+    job, other = waiting(home), waiting(home)
+    with Leases(home / "leases") as leases:
+        leases.take(job.stages["runs"].leases[0])
+        _, out, _ = bench(capsys, monkeypatch, "status")
+    assert f"{job.job_id} 0/0 0/1 1 0" in out and f"{other.job_id} 0/0 0/1 0 0" in out
 
 
 def test_what_is_on_disk_is_shown_where_slurm_does_not_answer(home, monkeypatch, capsys):
     job = waiting(home)
     monkeypatch.setenv("PATH", str(home))
     code, out, err = bench(capsys, monkeypatch, "status")
-    assert code == cluster.GOING and job.job_id in out and "0/1" in out and "Slurm does not answer" in out
+    assert code == _submissions.GOING and job.job_id in out and "0/1" in out and "Slurm does not answer" in out
     assert "there is no squeue here" in err and "no runs yet" in out

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bench import jobs, store
-from bench.cli import cluster
+from bench.cli import _submissions
 from bench.contracts import BenchError
 
 RUN, OTHER = "0123456789ab", "ba9876543210"
@@ -59,14 +59,14 @@ def test_nothing_is_left_of_what_another_submission_did(job):
     """The same command again after Ctrl-C, or both at once: nobody comes back to this one."""
     for stage in jobs.STAGES:
         job.close(stage, 0, {"lost": True, "error": "given up"})
-    assert cluster.submissions(job.home)[1] == cluster.FAILED
+    assert _submissions.submissions(job.home)[1] == _submissions.FAILED
     for run_id in (RUN, OTHER):
         complete(job, run_id)
     (job.folder / "done" / "features-0.lost").unlink()
     assert job.is_open("features", 0) and job.open_tasks("features") == [], "no run waits for them"
     job.close("features", 0, {"lost": True, "error": "given up"})
     assert job.lost("runs") == job.lost("features") == []
-    assert cluster.submissions(job.home) == ([], cluster.DONE)
+    assert _submissions.submissions(job.home) == ([], _submissions.DONE)
     job.finish()
     assert job.is_finished
 
@@ -77,7 +77,7 @@ def test_a_finished_submission_is_not_asked_after_its_tasks(job):
     job.close("features", 0, {})
     job.finish()
     (job.folder / "runs.jsonl").write_text("not read")
-    assert cluster.submissions(job.home) == ([], cluster.DONE)
+    assert _submissions.submissions(job.home) == ([], _submissions.DONE)
 
 
 def test_what_was_given_up_is_lost_until_it_is_answered(job):
