@@ -14,20 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 from adapters import _mmaction2_checkpoint, _weights
 from adapters._state import fill
 from adapters._text import NoText
-from bench import recognizers
+from bench import cost, recognizers
 from bench.compat import mmaction2
-from bench.contracts import RECOGNIZER, BackboneFacts, BenchError, Features, digest
+from bench.contracts import RECOGNIZER, UNTRAINED, BackboneFacts, BenchError, Features, digest
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from adapters._mmaction2_checkpoint import Source
+    from adapters._mmaction2_checkpoint import Checkpoint
     from bench.clips import Pipeline
 
 SEED = 0  # of random weights
@@ -40,19 +38,21 @@ def load(name: str, family: str, version: int, device: str) -> Mmaction2Adapter:
     if known.flow:
         raise BenchError(f"{source.config} looks at optical flow; kpbench gives backbones RGB frames alone")
     pipeline = recognizers.pipeline(source.config)
-    if not source.address:
+    checkpoint = _mmaction2_checkpoint.read(source) if source.address else None
+    if checkpoint is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            model = recognizer(source)
-        sha256, weights, pretraining = _sha256_of(model), "random weights", "none (random weights)"
+            model = recognizer(source.config, None)
+        sha256, weights, pretraining = _sha256_of(model), "random weights", UNTRAINED
     else:
-        model = recognizer(source)
-        sha256 = _weights.verified(source.lock_name, _mmaction2_checkpoint.locate(source))
-        weights = source.file
+        model = recognizer(source.config, checkpoint)
+        _weights.lock(source.lock_name, checkpoint.seen)  # a damaged file never gets here
+        sha256, weights = checkpoint.seen.sha256, source.file
         pretraining = recognizers.trained_on(source.file) or "not stated (own weights)"
     encoder, embed_dim = Encoder.of(model, known.frames == 1)
     transform = FrameTransform.of(pipeline, mmaction2.read_config(recognizers.path_of(source.config))["model"])
     num_frames = pipeline.sampling.num_frames
+    counted = cost.operations(encoder.eval(), (1, num_frames, 3, transform.size, transform.size))
     facts = BackboneFacts(
         name=source.name,
         family=family,
@@ -71,30 +71,33 @@ def load(name: str, family: str, version: int, device: str) -> Mmaction2Adapter:
         num_parameters=sum(p.numel() for p in encoder.parameters()),
         capabilities=frozenset({RECOGNIZER}),
         precisions=("float32", "bf16", "fp16"),
-        gflops=_gflops(encoder, (num_frames, 3, transform.size, transform.size)),
+        gflops=None if counted.gflops is None else counted.gflops / num_frames,
+        gflops_source=counted.why_not,
     )
-    return Mmaction2Adapter(encoder, transform, facts, device, source)
+    return Mmaction2Adapter(encoder, transform, facts, device, checkpoint)
 
 
-def recognizer(source: Source, num_classes: int | None = None, num_frames: int | None = None) -> Any:
+def recognizer(
+    config: str, checkpoint: Checkpoint | None, num_classes: int | None = None, num_frames: int | None = None
+) -> Any:
     """A recogniser on the CPU, in train mode, with the checkpoint's values; without one drawn from torch's global generator.
 
     Args:
-        source: its config and its checkpoint.
+        config: its name.
+        checkpoint: its values, which stay as they are.
         num_classes: others than its own, whatever their number; what depends on it is drawn.
         num_frames: a view, in place of the config's own.
 
     Raises:
-        BenchError: it cannot be built here, or its checkpoint is not at hand or does not fit.
+        BenchError: it cannot be built here, or its checkpoint does not fit.
     """
-    path = recognizers.path_of(source.config)
-    if not source.address:
+    path = recognizers.path_of(config)
+    if checkpoint is None:
         model = mmaction2.build(path, num_classes, num_frames=num_frames)
         mmaction2.draw(model)
         return model
-    file = _mmaction2_checkpoint.locate(source)
-    state = _mmaction2_checkpoint.read(source, file)
-    of_classes = _keys_of_classes(source.config)
+    state, file = checkpoint.state, checkpoint.seen.path
+    of_classes = _keys_of_classes(config)
     own = {state[key].shape[axis] for key, axis in of_classes.items() if key in state}
     if len(own) > 1:
         raise BenchError(
@@ -104,7 +107,7 @@ def recognizer(source: Source, num_classes: int | None = None, num_frames: int |
     if num_classes is not None:
         mmaction2.draw(model)
         drawn = model.state_dict()
-        state |= {key: drawn[key] for key in of_classes if key in state}
+        state = state | {key: drawn[key] for key in of_classes if key in state}
     fill(model, state, file)
     return model
 
@@ -172,18 +175,6 @@ class Encoder(nn.Module):
         return each
 
 
-def _gflops(encoder: nn.Module, shape: tuple[int, ...]) -> float | None:
-    """10^9 floating-point operations a frame, counted on tensors without values; None where the model needs values."""
-    shapes = {name: t.to("meta") for name, t in (*encoder.named_parameters(), *encoder.named_buffers())}
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), counter:
-            functional_call(encoder.eval(), shapes, torch.empty(1, *shape, device="meta"))
-    except (RuntimeError, NotImplementedError):
-        return None
-    return float(counter.get_total_flops() / 1e9 / shape[0])
-
-
 @dataclass(frozen=True)
 class FrameTransform:
     """uint8 `(T, H, W, 3)` -> float32 `(T, 3, size, size)`: the shorter side, the middle crop, MMAction2's normalisation."""
@@ -214,15 +205,20 @@ class FrameTransform:
 
 
 class Mmaction2Adapter(NoText):
-    """A frozen recogniser, and copies of it to train."""
+    """A frozen recogniser, and copies of it to train: of the very values that it has, for its checkpoint is read once."""
 
     ENCODES = "videos"
 
     def __init__(
-        self, encoder: Encoder, transform: FrameTransform, facts: BackboneFacts, device: str, source: Source
+        self,
+        encoder: Encoder,
+        transform: FrameTransform,
+        facts: BackboneFacts,
+        device: str,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self._encoder = encoder.to(device).float().eval().requires_grad_(False)
-        self._transform, self._facts, self._device, self._source = transform, facts, device, source
+        self._transform, self._facts, self._device, self._checkpoint = transform, facts, device, checkpoint
 
     @property
     def facts(self) -> BackboneFacts:
@@ -246,9 +242,9 @@ class Mmaction2Adapter(NoText):
     @property
     def recipe(self) -> Mapping[str, Any]:
         """The recogniser's config of MMAction2's wheel."""
-        return mmaction2.read_config(recognizers.path_of(self._source.config))
+        return mmaction2.read_config(recognizers.path_of(self._facts.architecture))
 
     def recognizer(self, num_classes: int | None = None, num_frames: int | None = None) -> nn.Module:
         """A fresh copy to train; see `RecognizerAdapter`. Without a checkpoint its values are drawn from torch's global generator."""
-        made: nn.Module = recognizer(self._source, num_classes, num_frames)
+        made: nn.Module = recognizer(self._facts.architecture, self._checkpoint, num_classes, num_frames)
         return made

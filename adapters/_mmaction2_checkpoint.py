@@ -101,19 +101,21 @@ def fetch(source: Source) -> Path:
     Raises:
         BenchError: there is no URL, no network, or another file came.
     """
+    from adapters._state import sha256
+
     if not source.is_url:
         raise BenchError(f"{source.address or source.config} is no URL; there is nothing to fetch")
     path = _weights.folder(source.name) / source.file
     if path.is_file():
         with suppress(BenchError):  # another file lies there, or a part of this one: it is replaced
-            check(source, path)
+            check(source, sha256(path))
             return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary_beside(path)
     try:
         with urllib.request.urlopen(source.address, timeout=TIMEOUT_S) as answer, part.open("wb") as f:
             shutil.copyfileobj(answer, f)
-        check(source, part)
+        check(source, sha256(part))
         part.replace(path)
     except (OSError, urllib.error.URLError) as error:
         raise BenchError(
@@ -124,34 +126,41 @@ def fetch(source: Source) -> Path:
     return path
 
 
-def check(source: Source, path: Path) -> None:
-    """Hold a file against the hash that the user gave and the one in its name, without opening it. Raises BenchError where it differs.
+def check(source: Source, found: str) -> None:
+    """Hold a file's hex sha256 against the one that the user gave and the one in its name. Raises BenchError where it differs.
 
     MMAction2 ends the names of its files with the date and the first 8 digits of their sha256.
     """
-    from adapters._state import sha256
-
     published = re.search(r"_\d{8}-([0-9a-f]{8})\.pth$", source.file)
-    wanted = {source.sha256: "was asked for"} if source.sha256 else {}
-    if published:
-        wanted[published[1]] = "is what its name says that it begins with"
-    found = sha256(path) if wanted else ""
-    for expected, words in wanted.items():
+    wanted = [(source.sha256, "was asked for")]
+    wanted += [(published[1], "is what its name says that it begins with")] if published else []
+    for expected, words in wanted:
         if not found.startswith(expected):
             raise BenchError(
                 f"{source.file} has sha256 {found}, but {expected} {words}: it is cut off or another file, and was not opened; get it again"
             )
 
 
-def read(source: Source, path: Path) -> State:
-    """The tensors of a checked checkpoint by key; nothing in it is run.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a checkpoint by key, on the CPU, and the file that they were read from."""
+
+    state: State
+    seen: _weights.Seen
+
+
+def read(source: Source) -> Checkpoint:
+    """Read a checkpoint once, hold it against every hash that is known, the lock of what was loaded before among them, then open it.
 
     Raises:
-        BenchError: another hash than it should have, a damaged file, one that holds more than tensors and MMEngine's records.
+        BenchError: not at hand, another hash than it should have, a damaged file, one that holds more than tensors and MMEngine's
+            records, of which nothing is run.
     """
     from adapters._state import read as read_state
     from bench.compat.mmaction2 import checkpoint_classes
 
-    check(source, path)
+    data, seen = _weights.content(locate(source))
+    check(source, seen.sha256)
+    _weights.expect(source.lock_name, seen)
     with checkpoint_classes():
-        return read_state(path)
+        return Checkpoint(read_state(seen.path, data), seen)

@@ -12,7 +12,6 @@ import torch
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from open_clip.tokenizer import SimpleTokenizer
-from torch.utils.flop_counter import FlopCounterMode
 
 from adapters import _weights
 from adapters._open_clip import (
@@ -26,6 +25,7 @@ from adapters._open_clip import (
 from adapters._sentence_pieces import TOLD_BY, SentencePieces, library_tokenizer
 from adapters._state import State, load_strict, sha256
 from adapters._text import BytePairs
+from bench import cost
 from bench.contracts import BenchError, digest
 
 if TYPE_CHECKING:
@@ -192,12 +192,8 @@ def text_rule(model_cfg: Mapping[str, Any]) -> str:
     return f"{how}, pooled {pooled}{CLEANED[clean]}"
 
 
-def visual_gflops(model_cfg: Mapping[str, Any]) -> float:
-    """10^9 floating-point operations of the visual side a frame, a multiply-add being two; counted without any numbers."""
+def visual_operations(model_cfg: Mapping[str, Any]) -> cost.Operations:
+    """Of the visual side, a frame; no weights are needed."""
     with torch.device("meta"):
         model = build(model_cfg).eval()
-        size = transform_of(model, {}).size
-        # With gradients on: without, torch's fused attention is one operation that the counter does not know.
-        with FlopCounterMode(display=False) as counter:
-            model.visual(torch.empty(1, 3, *size))
-    return float(counter.get_total_flops() / 1e9)
+    return cost.operations(model.visual, (1, 3, *transform_of(model, {}).size))

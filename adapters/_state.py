@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -54,16 +56,24 @@ def fill(model: nn.Module, state: State, path: Path) -> None:
     model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()}, strict=True)
 
 
-def read(path: Path) -> State:
-    """The tensors of a weights file by key, on the CPU; nothing in it is run. Raises BenchError as `load_strict`."""
-    if _is_torchscript(path):
+def read(path: Path, content: bytes | None = None) -> State:
+    """The tensors of a weights file by key, on the CPU; nothing in it is run.
+
+    Args:
+        path: of the file.
+        content: its bytes, where they were read already; the file is then not opened again.
+
+    Raises:
+        BenchError: as `load_strict`.
+    """
+    if _is_torchscript(path, path if content is None else io.BytesIO(content)):
         raise BenchError(
             f"{path} is a TorchScript archive (OpenAI's own .pt files are): it holds code beside its weights, and code from outside "
             f"is not run. Remove it and get the safetensors of the same weights from the Hugging Face repository of their tag: "
             f"`python -m bench fetch NAME` does that where there is network"
         )
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+        found: Any = _opened(path, content)
     except Exception as error:
         if asked := re.search(r"(?:GLOBAL|Trying to (?:call reduce for|instantiate) class:?)\s+(\S+)", str(error)):
             raise BenchError(
@@ -73,13 +83,13 @@ def read(path: Path) -> State:
         raise BenchError(
             f"{path}: not readable as weights ({type(error).__name__}: {error}); get the file again"
         ) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
         raise BenchError(f"{path}: not readable as weights (it is no table of tensors by name); get the file again")
     # What torch's parallel wrappers put in front of every key; open_clip takes it off too (factory.load_state_dict).
-    wrapped = bool(content) and all(k.startswith("module.") for k in content)
-    return {k.removeprefix("module.") if wrapped else k: v for k, v in content.items()}
+    wrapped = bool(found) and all(k.startswith("module.") for k in found)
+    return {k.removeprefix("module.") if wrapped else k: v for k, v in found.items()}
 
 
 def sha256(path: Path) -> str:
@@ -88,13 +98,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _unpickle(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def _opened(path: Path, content: bytes | None) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path) if content is None else safetensors.torch.load(content)
+    return torch.load(path if content is None else io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def _is_torchscript(path: Path) -> bool:
+def _is_torchscript(path: Path, file: Path | io.BytesIO) -> bool:
     """Whether a file is what torch.jit.save writes; as torch itself tells it."""
-    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+    if path.suffix == ".safetensors" or not zipfile.is_zipfile(file):
         return False
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         return any(entry.split("/", 1)[-1] == "constants.pkl" for entry in archive.namelist())

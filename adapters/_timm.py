@@ -19,12 +19,11 @@ from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 from adapters import _weights
 from adapters._state import State, load_strict
 from adapters._text import NoText
+from bench import cost
 from bench.contracts import BackboneFacts, BenchError, Features, digest
 
 if TYPE_CHECKING:
@@ -115,6 +114,7 @@ def load(source: Source, family: str, version: int, device: str) -> TimmAdapter:
     model: Any = timm.create_model(source.model, pretrained=False, num_classes=0)
     load_strict(model, path, _without_classifier(source.cfg))
     transform = FrameTransform.of(source.cfg)
+    counted = cost.operations(model.eval(), (1, 3, *transform.size))
     stated = f"not stated (own weights, prepared as {source.cfg.tag})"
     facts = BackboneFacts(
         name=source.name,
@@ -131,7 +131,8 @@ def load(source: Source, family: str, version: int, device: str) -> TimmAdapter:
         version=version,
         num_parameters=sum(p.numel() for p in model.parameters()),
         precisions=("float32", "bf16", "fp16"),
-        gflops=_gflops(model, transform.size),
+        gflops=counted.gflops,
+        gflops_source=counted.why_not,
     )
     return TimmAdapter(model, transform, facts, device)
 
@@ -141,18 +142,6 @@ def _without_classifier(cfg: PretrainedCfg) -> Callable[[State], State]:
     names = (cfg.classifier,) if isinstance(cfg.classifier, str) else cfg.classifier or ()
     left_out = {f"{name}.{part}" for name in names for part in ("weight", "bias")}
     return lambda state: {key: value for key, value in state.items() if key not in left_out}
-
-
-def _gflops(model: nn.Module, size: tuple[int, int]) -> float | None:
-    """10^9 floating-point operations for one frame, counted on tensors without values; None where the model needs values."""
-    shapes = {name: t.to("meta") for name, t in (*model.named_parameters(), *model.named_buffers())}
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), counter:
-            functional_call(model.eval(), shapes, torch.empty(1, 3, *size, device="meta"))
-    except (RuntimeError, NotImplementedError):
-        return None
-    return float(counter.get_total_flops() / 1e9)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,21 @@ def at_hand(name: str, card: Card | str) -> str:
     return "ships with the project" if isinstance(card, str) else str(locate(name, card))
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A weights file as it was when it was read: its hex sha256, and its stamp from before that."""
+
+    path: Path
+    sha256: str
+    stamp: Sequence[int]
+
+
+def content(path: Path) -> tuple[bytes, Seen]:
+    """A weights file's bytes, all of them, so that what is checked is what is opened, whatever happens to the file meanwhile."""
+    stamp, data = _stamp(path), path.read_bytes()
+    return data, Seen(path, hashlib.sha256(data).hexdigest(), stamp)
+
+
 def verified(name: str, path: Path, pinned: str | None = None, together: Iterable[str] = ()) -> str:
     """The hex sha256 of a weights file that is what it should be: the pin, or else what was first loaded under this name.
 
@@ -74,9 +91,19 @@ def verified(name: str, path: Path, pinned: str | None = None, together: Iterabl
     from adapters._state import sha256
 
     stamp = _stamp(path)
+    known = _read().get(name, {}).get(path.name, {})
+    found = known["sha256"] if known.get("stamp") == stamp else sha256(path)
+    seen = Seen(path, found, stamp)
+    expect(name, seen, pinned, together)
+    lock(name, seen)
+    return found
+
+
+def expect(name: str, seen: Seen, pinned: str | None = None, together: Iterable[str] = ()) -> None:
+    """Hold a weights file against the pin, or else against the lock. Raises BenchError as `verified`."""
+    path, found = seen.path, seen.sha256
     locked_files = _read().get(name, {})
     known = locked_files.get(path.name, {})
-    found = known["sha256"] if known.get("stamp") == stamp else sha256(path)
     # A file under a new name takes the place of those that are no longer read.
     replaced = {f: entry for f, entry in locked_files.items() if f not in {*together}}
     before = [entry["sha256"] for entry in ([known] if known else replaced.values())]
@@ -90,9 +117,12 @@ def verified(name: str, path: Path, pinned: str | None = None, together: Iterabl
             f"{path} has changed: its sha256 is {found}, but {before[0]} was loaded as {name} before. If that is on purpose, "
             f"remove the entry {json.dumps(name)} from {lock_file()} and start again; if not, put the old file back"
         )
-    if known.get("stamp") != stamp:
-        write_lock(name, path, found, stamp=stamp)
-    return found
+
+
+def lock(name: str, seen: Seen) -> None:
+    """Note that a file is that of `name`; nothing is written where it stands there already."""
+    if _read().get(name, {}).get(seen.path.name, {}).get("stamp") != seen.stamp:
+        write_lock(name, seen.path, seen.sha256, stamp=seen.stamp)
 
 
 def write_lock(name: str, path: Path, sha256: str, source: str | None = None, stamp: Any = None) -> None:

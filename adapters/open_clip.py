@@ -127,12 +127,13 @@ def _adapt(
 ) -> Adapter:
     from adapters import _open_clip_load as load
 
-    model = load.filled(model_cfg, path)
+    model, counted = load.filled(model_cfg, path), load.visual_operations(model_cfg)
     facts |= {
         "family": load.family_of(model, model_cfg),
         "num_frames": 8,
         "version": VERSION,
-        "gflops": load.visual_gflops(model_cfg),
+        "gflops": counted.gflops,
+        "gflops_source": counted.why_not,
         "precisions": ("float32", "bf16", "fp16"),
         "padding": load.text_rule(model_cfg),
     }

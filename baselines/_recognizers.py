@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from bench import memory, recognizers, videos
+from bench import cost, memory, recognizers, videos
 from bench.compat import mmaction2
 from bench.compat import mmaction2_data as data
 from bench.contracts import BenchError, RecognizerAdapter, Videos
@@ -78,24 +77,21 @@ def columns(adapter: RecognizerAdapter, frames: int | None, resolution: int | No
     told = {name: value or 1 for name, value in seen.items()}
     side = told["resolution"] if resolution is None else round(told["resolution"] * scale(adapter.recipe, resolution))
     shown = told["frames"]
+    counted = operations(adapter.facts.architecture, shown, side)
     return {
         "num_frames": shown,
         "num_views": told["clips"] * told["crops"],
         "resolution": side,
-        "gflops": _gflops(adapter.facts.architecture, shown, side),
+        "gflops": counted.gflops,
+        "gflops_source": counted.why_not,
     }
 
 
 @lru_cache(maxsize=64)
-def _gflops(config: str, num_frames: int, side: int) -> float | None:
-    """10^9 floating-point operations of a view, counted on tensors without values; None where the model needs values."""
+def operations(config: str, num_frames: int, side: int) -> cost.Operations:
+    """Of one view of a recogniser, classifier included."""
     model = mmaction2.build(recognizers.path_of(config), values=False, num_frames=num_frames).eval()
-    clip = torch.empty(1, num_frames, 3, side, side, device="meta")
-    view = clip if type(model).__name__ == "Recognizer2D" else clip.transpose(1, 2)[:, None]
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), counter:
-            model.extract_feat(view, stage="head")  # type: ignore[operator]
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return None
-    return float(counter.get_total_flops() / 1e9)
+    view = (
+        (1, num_frames, 3, side, side) if type(model).__name__ == "Recognizer2D" else (1, 1, 3, num_frames, side, side)
+    )
+    return cost.operations(model, view, lambda model, view: model.extract_feat(view, stage="head"))

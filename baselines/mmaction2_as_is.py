@@ -19,6 +19,7 @@ from baselines import _recognizers as shared
 from bench.contracts import (
     FRAMES,
     RECOGNIZER,
+    UNTRAINED,
     BenchError,
     Classes,
     LabelledVideos,
@@ -116,8 +117,13 @@ def fit(
     """Nothing is learnt; the map is read.
 
     Raises:
-        BenchError: no map, one that cannot be read, or a class of the data set that nothing is mapped to.
+        BenchError: a recogniser with random weights, no map, one that cannot be read, or a class of the data set that nothing is mapped to.
     """
+    if adapter.facts.pretraining == UNTRAINED:
+        raise BenchError(
+            f"mmaction2_as_is: {adapter.facts.name} has random weights, so its classes mean nothing; name its checkpoint, "
+            f"mmaction2:{adapter.facts.architecture}@FILE, or train it (mmaction2_recognizer)"
+        )
     model: Any = adapter.recognizer()
     sources = mapping(config, int(model.cls_head.num_classes), classes.names)
     steps = shared.test_steps(adapter.recipe, None, None, config.views)

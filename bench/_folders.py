@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,7 @@ LISTS = (
 )  # of predictions.npz: what makes a list of test videos
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What changes when a run changes: its marker's name, and time (ns), size and inode of marker, scores and predictions."""
 
     marker: str
@@ -75,11 +74,11 @@ class _DamagedError(Exception):
 
 def stamp(folder: Path | str) -> Stamp | None:
     """The stamp of a run folder; None where there is no finished run."""
-    for marker, others in ((COMPLETE, ("scores.csv", "predictions.npz")), (FAILED, ())):
-        known = _state(f"{folder}/{marker}")
-        if known != _ABSENT:
-            return Stamp(marker, " ".join([known, *(_state(f"{folder}/{name}") for name in others)]))
-    return None
+    known = _state(f"{folder}/{COMPLETE}")
+    if known != _ABSENT:
+        return Stamp(COMPLETE, f"{known} {_state(f'{folder}/scores.csv')} {_state(f'{folder}/predictions.npz')}")
+    known = _state(f"{folder}/{FAILED}")
+    return None if known == _ABSENT else Stamp(FAILED, known)
 
 
 _ABSENT = "-"

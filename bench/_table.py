@@ -207,11 +207,19 @@ def _is_nested(column: pa.ChunkedArray) -> bool:
     return any(isinstance(json.loads(t), (dict, list)) for t in column.unique().to_pylist() if t is not None)
 
 
-def frame(index: Index) -> pd.DataFrame:
+def frame(index: Index, only: Collection[str] | None = None) -> pd.DataFrame:
     """A row a run: `run_id`, the columns of run.json, `status`, `reason`, `config`, `metrics_version`, a column a metric.
 
     Types are those that pandas gives to such values: of integers with missing ones float64. Nested values are JSON texts.
+
+    Args:
+        only: the columns of run.json and metrics that are wanted, for whoever looks at few of them; None is all.
     """
+    if only is not None:
+        extra = {f"{kind}:{name}" for kind in "cm" for name in only}
+        index = Index(
+            index.runs.select([n for n in index.runs.column_names if ":" not in n or n in extra]), index.lists
+        )
     runs, nested = index.runs, nested_names(index)
     lost = pc.and_(pc.equal(runs["status"], "damaged"), pc.equal(runs["keys"], "[]"))
     names = [name for name in runs.column_names if name.startswith("c:")]
@@ -226,7 +234,8 @@ def frame(index: Index) -> pd.DataFrame:
             columns[name[2:]] = column.to_pandas()
     columns |= {name: runs[name].to_pandas() for name in ("status", "reason", "config")}
     columns["metrics_version"] = runs["metrics_version"].to_pandas().astype("Int64")
-    columns |= {name: runs[f"m:{name}"].to_pandas() for name in metric_names(index)}
+    metrics = metric_names(index) if only is None else [n for n in metric_names(index) if n in only]
+    columns |= {name: runs[f"m:{name}"].to_pandas() for name in metrics}
     return pd.DataFrame(columns)
 
 

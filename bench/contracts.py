@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TEXT = "text"  # the adapter can embed sentences
 PROMPTS = "prompts"  # gradients can flow through its text tower into given embeddings
 RECOGNIZER = "recognizer"  # the adapter gives a copy of its recogniser that can be trained, and says how it was trained
+UNTRAINED = "none (random weights)"  # the pretraining of a backbone whose weights are drawn
 SEGMENT_CENTRE = "segment_centre"  # the frames in the middle of equal parts of a video (see bench.clips)
 
 
@@ -60,7 +61,7 @@ class BackboneFacts:
     100 for CLIP), not its logarithm. `padding` says in words how texts are padded and pooled, `tokenizer` tells one from another, by
     a digest of its files where it has some; without the capability `text` the text fields keep their defaults. `extra_floats` is
     how many numbers a video `Features.extra` holds. `gflops` counts 10^9 floating-point operations (a multiply-add is two) of the
-    visual side a frame.
+    visual side a frame; `gflops_source` says in words who counted them where torch's counter did not, or why nobody did.
     """
 
     name: str
@@ -88,6 +89,7 @@ class BackboneFacts:
     extra_floats: int = 0
     precisions: tuple[str, ...] = ("float32",)
     gflops: float | None = None
+    gflops_source: str = ""
     toy_scale: bool = False
 
     @property

@@ -1,4 +1,4 @@
-"""What a run costs: seconds, peak memory, and on what machine. Kept beside the number, never part of a run's identity."""
+"""What a run costs: operations, seconds, peak memory, and on what machine. Kept beside the number, never part of a run's identity."""
 
 from __future__ import annotations
 
@@ -6,12 +6,61 @@ import functools
 import platform
 import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench._processes import cores
+
+
+@dataclass(frozen=True)
+class Operations:
+    """10^9 floating-point operations of a forward pass (a multiply-add is two), or None and, in words, why they could not be counted."""
+
+    gflops: float | None
+    why_not: str = ""
+
+
+def operations(
+    module: nn.Module, shape: tuple[int, ...], run: Callable[[Any, Tensor], Any] = nn.Module.__call__
+) -> Operations:
+    """Count a forward pass by torch's counter, on tensors without values: as fast for a large model as for a small one.
+
+    Convolutions, matrix products and attention count; normalisation, activations and pooling do not.
+
+    Args:
+        module: on any device and in eval mode; it stays as it is.
+        shape: of the float32 input, its batch included.
+        run: what is counted, given the module and the input.
+    """
+    shapes = {
+        f"module.{name}": t.detach().to("meta") for name, t in (*module.named_parameters(), *module.named_buffers())
+    }
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), torch.device("meta"), counter:
+            functional_call(_Run(module, run), shapes, torch.empty(shape))
+    except RuntimeError as error:  # all that torch raises where numbers are asked for, or a shape does not fit
+        return Operations(None, f"torch's counter, which works without values, stopped: {str(error).splitlines()[0]}")
+    return Operations(counter.get_total_flops() / 1e9)
+
+
+class _Run(nn.Module):
+    """Something done with a module, in the form that `functional_call` takes."""
+
+    def __init__(self, module: nn.Module, run: Callable[[Any, Tensor], Any]) -> None:
+        super().__init__()
+        self.module, self.run = module, run
+
+    def forward(self, given: Tensor) -> Any:
+        return self.run(self.module, given)
 
 
 class Meter:

@@ -63,7 +63,7 @@ def _fact_lines(facts: BackboneFacts) -> Iterator[str]:
         "weights": facts.weights,
         "weights sha256": facts.weights_sha256,
         "parameters": f"{facts.num_parameters:,}",
-        "GFLOPs a frame": "not stated" if facts.gflops is None else f"{facts.gflops:.4g}",
+        "GFLOPs a frame": (facts.gflops_source or "not stated") if facts.gflops is None else f"{facts.gflops:.4g}",
         "frames": f"{facts.num_frames}{', no other number' if facts.fixed_num_frames else ''}",
         "transform": facts.transform,
         "text": f"{facts.context_length} tokens, {facts.padding}" if has_text else "none",

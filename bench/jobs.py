@@ -1,23 +1,24 @@
 """A submission as a folder: what is to be done, what came of each task, and who tried. No torch: whoever looks need not wait for it.
 
-`jobs/<id>/` holds `submission.json`, a list of tasks for each stage (`features.json`, `runs.json`), and one small file for each event:
-`done/<stage>-<n>.json` what a task came to, `attempts/<stage>-<n>.<token>` a worker began it. A run is also done when its own folder
-says so, whoever did it; that folder is the only truth about it.
+`jobs/<id>/` holds `submission.json`, the tasks of each stage (`features.jsonl`, `runs.jsonl`), and one small file for each event:
+`done/<stage>-<n>.json` what a task came to, or `done/<stage>-<n>.lost` that it was given up; `attempts/<stage>-<n>.<token>` a worker
+began it. A run is also done when its own folder says so, whoever did it; that folder is the only truth about it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from bench._files import write_atomic
 from bench._folders import COMPLETE
@@ -26,6 +27,50 @@ from bench.contracts import BenchError
 STAGES = ("features", "runs")
 CANCELLED, FINISHED = "cancelled", "finished"
 ATTEMPTS = 5  # of a task within a submission whose worker died or whose machine failed; being stopped in good order counts for none
+
+
+class Tasks(Sequence[dict[str, Any]]):
+    """The tasks of a stage, in the order in which they are best begun; each is read when it is asked for, for there may be many.
+
+    Args:
+        path: a file of lines of JSON: the leases of all tasks in the first, then a task a line. Where it is absent there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def leases(self) -> list[str]:
+        """The name of the claim on each task; of one that makes a run it is the run's id.
+
+        Raises:
+            BenchError: the file is damaged.
+        """
+        try:
+            with self._path.open("rb") as file:
+                return list(_parsed(self._path, file.readline())["leases"])
+        except FileNotFoundError:
+            return []
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        lines = self._path.read_bytes().splitlines()[1:] if self.leases else []
+        if len(lines) != len(self.leases):
+            raise BenchError(f"{self._path} is cut off; start the same command again")
+        return lines
+
+    def __len__(self) -> int:
+        return len(self.leases)
+
+    @overload
+    def __getitem__(self, number: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, number: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        """A task. Raises BenchError where the file is damaged."""
+        if isinstance(number, slice):
+            return [_parsed(self._path, line) for line in self._lines[number]]
+        return _parsed(self._path, self._lines[number])
 
 
 @dataclass(frozen=True)
@@ -54,58 +99,75 @@ class Job:
         return _json(self.folder / "submission.json")
 
     @cached_property
-    def stages(self) -> dict[str, list[dict[str, Any]]]:
-        """The tasks of each stage, in the order in which they are best begun. Each has `lease`, the name of the claim on it."""
-        found = {}
-        for stage in STAGES:
-            path = self.folder / f"{stage}.json"
-            found[stage] = list(_json(path)["tasks"]) if path.is_file() else []
-        return found
+    def stages(self) -> dict[str, Tasks]:
+        """The tasks of each stage."""
+        return {stage: Tasks(self.folder / f"{stage}.jsonl") for stage in STAGES}
 
     def run_id(self, stage: str, number: int) -> str | None:
         """The run that a task makes; None where it makes features, or goes on with a study."""
-        task = self.stages[stage][number]
-        return str(task["lease"]) if stage == "runs" and "study" not in task else None
+        if stage != "runs" or "study" in self.stages[stage][number]:
+            return None
+        return self.stages[stage].leases[number]
 
     def is_open(self, stage: str, number: int) -> bool:
         """Whether a task is still to be done."""
         if stage == "runs" and self.is_complete(number):
             return False
-        return not self._done(stage, number).is_file()
+        return not any(path.is_file() for path in self._done(stage, number))
 
     def is_complete(self, number: int) -> bool:
         """Whether the run of a task of the stage "runs" is complete, whoever did it."""
-        run_id = str(self.stages["runs"][number]["lease"])
-        return (self.home / "runs" / run_id[:2] / run_id / COMPLETE).is_file()
+        run_id = self.stages["runs"].leases[number]
+        return os.path.isfile(f"{self._runs}/{run_id[:2]}/{run_id}/{COMPLETE}")  # noqa: PTH113 - a hundred thousand of them
+
+    @cached_property
+    def _runs(self) -> str:
+        return str(self.home / "runs")
 
     def open_tasks(self, stage: str) -> list[int]:
         """Numbers of the tasks that are still to be done, in their order. Features that no run waits for any more need not be."""
-        runs = range(len(self.stages["runs"]))
-        if stage == "features" and runs and not any(self.is_open("runs", n) for n in runs):
+        tasks, runs = range(len(self.stages[stage])), range(len(self.stages["runs"]))
+        if not tasks or stage == "features" and runs and not any(self.is_open("runs", n) for n in runs):
             return []
-        return [n for n in range(len(self.stages[stage])) if self.is_open(stage, n)]
+        ended = {number for _, number in self._ended(stage)}
+        rest = [number for number in tasks if number not in ended]
+        return [number for number in rest if not self.is_complete(number)] if stage == "runs" else rest
 
     def close(self, stage: str, number: int, result: Mapping[str, Any]) -> None:
         """Say what a task came to: counts, or `error` and `traceback`; `lost` where it was given up without an answer."""
-        write_atomic(self._done(stage, number), json.dumps(dict(result)))
+        ended, lost = self._done(stage, number)
+        write_atomic(lost if result.get("lost") else ended, json.dumps(dict(result)))
 
     def result(self, stage: str, number: int) -> dict[str, Any] | None:
         """What `close` was told; None where the task is open, or its run was done by another submission."""
-        path = self._done(stage, number)
-        return _json(path) if path.is_file() else None
+        return next((_json(path) for path in self._done(stage, number) if path.is_file()), None)
 
     def results(self, stage: str) -> list[dict[str, Any]]:
         """What was told of a stage's tasks, in their order."""
-        found = (self.result(stage, n) for n in range(len(self.stages[stage])))
+        found = (self.result(stage, number) for number in sorted({number for _, number in self._ended(stage)}))
         return [r for r in found if r is not None]
 
     def lost(self, stage: str) -> list[dict[str, Any]]:
-        """What was told of the tasks that were given up, and that no complete run makes good since."""
-        found = [(n, r) for n in range(len(self.stages[stage])) if (r := self.result(stage, n)) and r.get("lost")]
+        """What was told of the tasks that were given up, and that no answer and no complete run makes good since."""
+        ended = list(self._ended(stage))
+        answered = {number for kind, number in ended if kind == "json"}
+        found = sorted(number for kind, number in ended if kind == "lost" and number not in answered)
         if stage == "runs":
-            return [r for n, r in found if not self.is_complete(n)]
-        runs = range(len(self.stages["runs"]))
-        return [r for _, r in found] if found and not (runs and all(map(self.is_complete, runs))) else []
+            found = [number for number in found if not self.is_complete(number)]
+        elif found and (runs := range(len(self.stages["runs"]))) and all(map(self.is_complete, runs)):
+            found = []
+        return [r for number in found if (r := self.result(stage, number))]
+
+    def _ended(self, stage: str) -> Iterator[tuple[str, int]]:
+        """Kind ("json", "lost") and number of all that was told of a stage's tasks."""
+        try:
+            with os.scandir(self.folder / "done") as entries:
+                names = [e.name for e in entries]
+        except FileNotFoundError:
+            return
+        for name in names:
+            if found := re.fullmatch(rf"{stage}-(\d+)\.(json|lost)", name):
+                yield found[2], int(found[1])
 
     def attempt(self, stage: str, number: int) -> Path:
         """Record that a worker begins a task; remove the file if it is not the task's or the worker's fault that it ends."""
@@ -133,9 +195,8 @@ class Job:
             (self.folder / name).unlink(missing_ok=True)
         for path in (self.folder / "attempts").glob("*"):
             path.unlink(missing_ok=True)
-        for path in (self.folder / "done").glob("*.json"):
-            if _json(path).get("lost"):
-                path.unlink(missing_ok=True)
+        for path in (self.folder / "done").glob("*.lost"):
+            path.unlink(missing_ok=True)
 
     @property
     def is_finished(self) -> bool:
@@ -156,15 +217,19 @@ class Job:
         """How often workers began tasks of a stage and did not end them."""
         return sum(1 for _ in (self.folder / "attempts").glob(f"{stage}-*"))
 
-    def _done(self, stage: str, number: int) -> Path:
-        return self.folder / "done" / f"{stage}-{number}.json"
+    def _done(self, stage: str, number: int) -> tuple[Path, Path]:
+        """Where it is told what a task came to, and where that it was given up."""
+        path = self.folder / "done" / f"{stage}-{number}"
+        return path.with_suffix(".json"), path.with_suffix(".lost")
 
 
 def create(home: Path, stages: Mapping[str, Sequence[Mapping[str, Any]]], told: Mapping[str, Any]) -> Job:
     """Write a submission; `told` goes into submission.json, which is written last."""
     folder = home / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     for stage in STAGES:
-        write_atomic(folder / f"{stage}.json", json.dumps({"tasks": list(stages.get(stage, ()))}))
+        tasks = stages.get(stage, ())
+        lines = [{"leases": [task["lease"] for task in tasks]}, *tasks]
+        write_atomic(folder / f"{stage}.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
     head = {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": sys.argv, **told}
     write_atomic(folder / "submission.json", json.dumps(head, indent=1))
     return Job(folder)
@@ -202,9 +267,17 @@ def all_ids(home: Path) -> list[str]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        return _parsed(path, path.read_bytes())
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read ({error}); start the same command again") from error
+
+
+def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+    """A record of a file. Raises BenchError where it is none."""
+    try:
+        found = json.loads(text)
         if not isinstance(found, dict):
             raise ValueError("it is no record")
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise BenchError(f"{path} cannot be read ({error}); start the same command again") from error
     return found

@@ -362,6 +362,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "num_classes": len(manifest.class_names),
         "num_parameters": facts.num_parameters,
         "gflops": None if facts.gflops is None else facts.gflops * resolved.num_frames,
+        "gflops_source": facts.gflops_source,
         "num_test": 0,
         "num_failed": 0,
         "num_groups": 0,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +56,19 @@ def files(kind: str) -> dict[str, str]:
 def outside(kind: str) -> tuple[str, ...]:
     """The plug-ins of a kind that come from installed packages, not from this repository."""
     return tuple(point.name for point in _entry_points(kind))
+
+
+def outside_packages() -> list[Path]:
+    """The folders (or files) of the installed packages that plug-ins come from; imports none of them."""
+    tops = {point.module.partition(".")[0] for kind in FOLDERS for point in _entry_points(kind)}
+    found = []
+    for top in sorted(tops):
+        with suppress(ImportError, ValueError):  # `find` tells what is wrong with it
+            spec = importlib.util.find_spec(top)
+            if spec is not None and spec.origin:
+                place = Path(spec.origin)
+                found.append(place.parent if place.name == "__init__.py" else place)
+    return found
 
 
 def names(kind: str) -> tuple[str, ...]:

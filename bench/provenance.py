@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bench import _inside
-from bench.plugins import FOLDERS, ROOT
+from bench.plugins import FOLDERS, ROOT, outside_packages
 
 COMMAND = "KPBENCH_COMMAND"  # in a worker: the words that started the launch, as a JSON list
 PACKAGES = (
@@ -76,12 +76,14 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
 
 
 def source_digest() -> str:
-    """16 hex characters over every file of this repository's packages that can change a number: code, banks, weights that ship."""
+    """16 hex characters over every file of our packages and the plug-ins' that can change a number: code, banks, weights that ship."""
     total = hashlib.sha256()
-    for top in sorted({package.split(".")[0] for package in FOLDERS.values()}):
-        for path in sorted((ROOT / top).rglob("*")):
+    for top in [*(ROOT / name for name in sorted({p.split(".")[0] for p in FOLDERS.values()})), *outside_packages()]:
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file() and path.suffix in (".py", ".json", ".safetensors", ".gz", ".txt"):
-                total.update(str(path.relative_to(ROOT)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+                total.update(
+                    str(path.relative_to(top.parent)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest()
+                )
     return total.hexdigest()[:16]
 
 

@@ -52,7 +52,31 @@ FRACTIONS = (
     "precision",
     "recall",
 )  # printed in [0, 1] by some; the others in percent
-SPLITS = {"split1": {"1"}, "split2": {"2"}, "split3": {"3"}, "mean of 3": {"1", "2", "3"}}
+# What a split's words in a source mean; the few-shot lists of the field have one test side, that of split 1.
+SPLITS = {
+    "split1": {"1"},
+    "split2": {"2"},
+    "split3": {"3"},
+    "mean of 3": {"1", "2", "3"},
+    "mean of 3 (160 of 220 classes)": {"1", "2", "3"},
+    "mean of 3 train samples; split-1 val": {"1"},
+    "few-shot table (val split)": {"1"},
+}
+# Zero-shot on Kinetics-600 is on the 220 classes that Kinetics-400 lacks: three draws of 160 of them, each a label space of its own
+# with all its test videos (Chen and Huang, "Elaborative Rehearsal for Zero-shot Action Recognition", ICCV 2021). No splits of videos.
+DRAWN_CLASSES = {"kinetics600": "160 of 220 classes"}
+# The sources' metrics that we measure, and what we call them.
+MEASURED = {
+    "top1": "top1",
+    "top1 (mm-Kinetics copy)": "top1",
+    "top5": "top5",
+    "mCA": "mean_class_accuracy",
+    "base": "base_top1",
+    "novel": "novel_top1",
+    "HM": "harmonic_mean",
+}
+_FROZEN = re.compile(r"\(frozen\b|^frozen clip$|^zero-shot\b|\(zero-shot\)$", re.IGNORECASE)
+_SPLIT_OF_NAME = re.compile(r" (split\d)$")  # some sources write it behind the data set's name
 
 
 @dataclass(frozen=True)
@@ -86,14 +110,50 @@ class Published:
         return "p-" + digest([str(getattr(self, f.name)) for f in fields(self)], 8)
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether nothing was trained for it: it says so in its method's name, or in what was trained."""
+        return self.trainable == "none" or bool(_FROZEN.search(self.method))
+
+    @property
     def our_protocol(self) -> str | None:
-        """Our protocol of the same rules; None where there is none."""
+        """Our protocol of the same rules; None where there is none. What is frozen is zero-shot in a table of what was trained, too."""
+        if self.is_frozen and self.protocol.startswith("zero_shot_from"):
+            return "zero_shot"
         return PROTOCOLS.get(self.protocol)
+
+    @property
+    def our_metric(self) -> str | None:
+        """Our metric of the same rules; None where there is none."""
+        return MEASURED.get(self.metric)
+
+    @property
+    def dataset_key(self) -> str:
+        """The data set's name but for case, signs and a split that is written behind it."""
+        return loose(_SPLIT_OF_NAME.sub("", self.dataset))
+
+    @property
+    def draws(self) -> set[str]:
+        """Numbers of the draws of classes that the number is a mean over; none where it is on a data set's own classes."""
+        drawn = self.dataset_key in DRAWN_CLASSES and self.protocol.startswith("zero_shot")
+        return SPLITS.get(self._split, set()) if drawn else set()
 
     @property
     def our_splits(self) -> set[str] | None:
         """Names of the published splits that the number is a mean over; None where that is not told or is none of ours."""
-        return SPLITS.get(self.split)
+        return None if self.draws else SPLITS.get(self._split)
+
+    @property
+    def over(self) -> str:
+        """What the number is a mean over, in words; "" where that is not told."""
+        if self.draws:
+            which = f"mean of {len(self.draws)} draws" if len(self.draws) > 1 else f"draw {min(self.draws)}"
+            return f"{which} of {DRAWN_CLASSES[self.dataset_key]}"
+        return "mean of splits 1, 2, 3" if self._split == "mean of 3" else self._split
+
+    @property
+    def _split(self) -> str:
+        told = _SPLIT_OF_NAME.search(self.dataset)
+        return self.split or (told[1] if told else "")
 
 
 @functools.cache
@@ -158,27 +218,15 @@ def loose(name: str) -> str:
 
 
 def beside(dataset: str, protocol: str, shots: int | None, splits: set[str], metric: str) -> list[Published]:
-    """Rows of the same data set, protocol, shots and metric; of the same splits, or of splits that the source does not tell."""
+    """Rows of the same data set, protocol, shots and metric (ours); of the same splits, or of splits that the source does not tell."""
     return [
         row
         for row in load()
-        if loose(row.dataset) == loose(dataset)
-        and (row.our_protocol, row.metric) == (protocol, metric)
+        if row.dataset_key == loose(dataset)
+        and (row.our_protocol, row.our_metric) == (protocol, metric)
         and (row.shots or 0) == (shots or 0)
-        and (row.split == "" or row.our_splits == splits)
+        and (row.over == "" or row.our_splits == splits)
     ]
-
-
-def conflicts(row: Published, rows: Sequence[Published]) -> list[Published]:
-    """Those of the rows that tell another value of what may be the same thing: what both tell of it agrees."""
-    what = ("method", "backbone", "protocol", "shots", "dataset", "split", "metric")
-    how = ("frames", "views", "pretraining", "trainable")
-
-    def same(other: Published) -> bool:
-        told = [(getattr(row, n), getattr(other, n)) for n in how]
-        return all(getattr(row, n) == getattr(other, n) for n in what) and all(a == b or not (a and b) for a, b in told)
-
-    return [other for other in rows if other.value != row.value and same(other)]
 
 
 def find(name: str) -> Published:
@@ -201,7 +249,8 @@ def find(name: str) -> Published:
 
 def line(row: Published) -> str:
     """A row in one line."""
-    how = ", ".join(f"{n} {getattr(row, n)}" for n in ("frames", "views", "split", "shots") if getattr(row, n))
+    told = {"frames": row.frames, "views": row.views, "over": row.over, "shots": row.shots}
+    how = ", ".join(f"{name} {value}" for name, value in told.items() if value)
     value = f"{row.value:g}" + (f" ± {row.std:g}" if row.std is not None else "")
     where = f"{row.method} on {row.backbone or 'backbone not told'}, {row.dataset}, {row.protocol}"
     return f"{row.name}  {where}{', ' + how if how else ''}: {row.metric} {value} ({row.source})"

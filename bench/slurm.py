@@ -12,14 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import devices, jobs, sites
-from bench._files import write_atomic
 from bench._inside import PACKAGES, ROOT
 from bench.contracts import BenchError
 from bench.leases import LAPSE_S
@@ -34,11 +33,11 @@ ROUNDS = 2  # of a few workers after the arrays, for what was lost with a worker
 ROUND_WORKERS = 4
 SIGNAL_S = 90  # before the limit of a job's time; a quarter of that where it is short
 ASK_S = 30  # for an answer of Slurm's commands
-IDS = "slurm.json"  # in a submission's folder: stage or round -> ids of its arrays
+NAME = r"kpbench-(\d{8}-\d{6}-[0-9a-f]{6})-.+"  # of a submission's jobs: what Slurm knows them by, whatever became of who submitted them
 
 
 def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
-    """Start workers for what is open of a submission; ids of the arrays, stage by stage, which the submission's folder keeps.
+    """Start workers for what is open of a submission; ids of the arrays, stage by stage.
 
     Args:
         root: where the workers import the code from.
@@ -62,13 +61,12 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
                 parts = [calls[start : start + most] for start in range(0, one.count, most)]
                 for part in parts:
                     ids.setdefault(one.name, []).append(_array(part, job, one, site, before, root))
-                    write_atomic(job.folder / IDS, json.dumps(ids))
                 before = ids[one.name]
         except BaseException as error:
             _scancel([i for known in ids.values() for i in known])
             if isinstance(error, subprocess.CalledProcessError) or type(error).__name__ == "FailedJobError":
                 raise BenchError(
-                    f"Slurm does not take the job ({_words(error)}); {site.path} has its partition and account"
+                    f"Slurm does not take the job ({_words(error)}), which asks for {_wanted(one.wanted)}; {site.path} says so"
                 ) from error
             raise
     return ids
@@ -137,6 +135,14 @@ def _array(
     return submitted[0].job_id.partition("_")[0]
 
 
+def _wanted(wanted: Resources) -> str:
+    """What a job asks for, in words: Slurm does not tell which of it is too much."""
+    named = ("partition", "account", "qos", "gres", "gpus")
+    told = [f"{name} {value}" for name in named if (value := getattr(wanted, name))]
+    memory = [f"{wanted.memory_gb:g} GB"] if wanted.memory_gb else []
+    return ", ".join([*told, f"{wanted.cpus} CPUs", *memory, f"{wanted.time_min} min"])
+
+
 def _call(worker: SlurmWorker) -> str:
     return worker()
 
@@ -176,33 +182,30 @@ def snapshot(job: Job) -> Path:
 # --- afterwards ----------------------------------------------------------------------------------------------------------
 
 
-def arrays(job: Job) -> dict[str, list[str]]:
-    """Ids of a submission's arrays, by stage or round; none where it is not on Slurm."""
-    path = job.folder / IDS
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+def is_on_slurm(job: Job) -> bool:
+    """Whether it was submitted to Slurm."""
+    return job.submission.get("where") == "slurm"
 
 
 def queue() -> dict[str, dict[str, int]]:
-    """Array id -> state -> how many of its jobs, of all jobs of this user that are in the queue; one question to Slurm.
+    """Submission -> state -> how many of its jobs, of all that this user has in the queue; one question to Slurm.
 
     Raises:
         BenchError: Slurm does not answer.
     """
     found: dict[str, dict[str, int]] = {}
-    for line in ask("squeue", "--me", "--noheader", "--array", "--format=%F %T").splitlines():
-        array, _, state = line.strip().partition(" ")
-        states = found.setdefault(array, {})
+    for job_id, _, state in _queued():
+        states = found.setdefault(job_id, {})
         states[state] = states.get(state, 0) + 1
     return found
 
 
-def in_queue(job: Job, known: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """State -> number of a submission's jobs that are in the queue."""
-    counts: dict[str, int] = {}
-    for array in (i for ids in arrays(job).values() for i in ids):
-        for state, number in known.get(array, {}).items():
-            counts[state] = counts.get(state, 0) + number
-    return counts
+def _queued() -> Iterator[tuple[str, str, str]]:
+    """Submission, array id and state of each job of this user's submissions that is in the queue."""
+    for line in ask("squeue", "--me", "--noheader", "--array", "--format=%F %T %j").splitlines():
+        array, state, name = line.strip().split(maxsplit=2)
+        if mine := re.fullmatch(NAME, name):
+            yield mine[1], array, state
 
 
 def cancel(job: Job) -> None:
@@ -211,11 +214,11 @@ def cancel(job: Job) -> None:
     Raises:
         BenchError: it is not on Slurm, or Slurm does not answer.
     """
-    ids = [i for known in arrays(job).values() for i in known]
-    if not ids:
+    if not is_on_slurm(job):
         raise BenchError(f"{job.job_id} was not submitted to Slurm; Ctrl-C ends it where it runs")
     job.cancel()
-    ask("scancel", *ids)
+    if ids := sorted({array for job_id, array, _ in _queued() if job_id == job.job_id}):
+        ask("scancel", *ids)
 
 
 def _scancel(ids: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,13 @@ BASIC: dict[str, Any] = {
         "group_kind": "",
     },
 }
+_TOLD_APART_BY = (
+    "evaluation",
+    "dataset",
+    "manifest",
+    "series",
+    "versions",
+)  # which runs are shown, and their data sets' names
 INTERPRETATION = "interpretation.json"  # in the folder of a run whose method tells of itself
 __all__ = ["COMPLETE", "FAILED", "Predictions", "Results", "Videos"]
 
@@ -349,15 +356,32 @@ class Results:
     @cached_property
     def _frame(self) -> pd.DataFrame:
         """The runs that are shown, with a column a metric of the whole home."""
-        frame = _table.frame(self._index)
-        frame = _told_apart(_newest(_without_trials(frame)))
+        frame = _shown(_table.frame(self._index), BASIC)
         if self.manifest is not None and "manifest" in frame:
             frame = frame[frame["manifest"] == self.manifest].reset_index(drop=True)
-        if len(frame):  # where every record is damaged no run has told them
-            frame = frame.assign(**{name: nothing for name, nothing in BASIC.items() if name not in frame})
-        if "shots" in frame:
-            frame["shots"] = frame["shots"].astype("Int64")
         return frame
+
+
+def states(home: Path, names: Collection[str]) -> pd.DataFrame:
+    """As `Results.runs` with few of its columns, for a quick look at many runs.
+
+    Args:
+        names: columns of run.json and metrics that are wanted, beside `run_id`, `status` and `reason`; a metric may be absent.
+    """
+    frame = _shown(
+        _table.frame(index.refresh(home), {*names, *_TOLD_APART_BY}), {n: BASIC[n] for n in names if n in BASIC}
+    )
+    return frame[[name for name in ("run_id", "status", "reason", *names) if name in frame]]
+
+
+def _shown(frame: pd.DataFrame, basic: Mapping[str, Any]) -> pd.DataFrame:
+    """The runs that are shown, with what stands in the `basic` columns where no run tells."""
+    frame = _told_apart(_newest(_without_trials(frame)))
+    if len(frame):  # where every record is damaged no run has told them
+        frame = frame.assign(**{name: nothing for name, nothing in basic.items() if name not in frame})
+    if "shots" in frame:
+        frame["shots"] = frame["shots"].astype("Int64")
+    return frame
 
 
 def _without_trials(frame: pd.DataFrame) -> pd.DataFrame:

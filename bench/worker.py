@@ -95,9 +95,9 @@ def _forget_checkpoints(job: Job) -> None:
     """Remove those of complete runs: a worker may have been killed between the two."""
     folder = job.home / "checkpoints"
     there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    for number, task in enumerate(job.stages["runs"]):
-        if task["lease"] in there and job.is_complete(number):
-            checkpoints.forget(folder / task["lease"])
+    for number, lease in enumerate(job.stages["runs"].leases):
+        if lease in there and job.is_complete(number):
+            checkpoints.forget(folder / lease)
 
 
 def stoppable(folder: str, stage: str, index: int, count: int) -> None:
@@ -128,8 +128,7 @@ def _take(job: Job, stage: str, number: int, leases: Leases, tick: Callable[[], 
     """Do one task: whether it ended, False where the machine's fault keeps it open. None where it is not open, or not free."""
     if not job.is_open(stage, number):
         return None
-    task = job.stages[stage][number]
-    lease = leases.take(str(task["lease"]))
+    lease = leases.take(job.stages[stage].leases[number])
     if lease is None:
         return None
     try:
@@ -142,7 +141,7 @@ def _take(job: Job, stage: str, number: int, leases: Leases, tick: Callable[[], 
                 stage, number, {"run_id": run_id, "lost": True, "error": lost, "traceback": "", "log": _log_name()}
             )
             return None
-        ended = _attempt(job, stage, number, task)
+        ended = _attempt(job, stage, number, job.stages[stage][number])
     finally:
         lease.release()
     tick()

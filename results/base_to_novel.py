@@ -57,7 +57,7 @@ def tables(results: ResultsView) -> Iterator[_tables.Table]:
 def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
     title, feet = _notes.dataset_title(whole, cells), _tables.Footnotes()
     parts = list(grouped(cells, lambda cell: (cell.key.setting, cell.key.column)).values())
-    every = [{metric: _numbers(whole, part, metric) for metric in METRICS} for part in parts]
+    every = [{metric: numbers_of(whole, part, metric) for metric in METRICS} for part in parts]
     verdicts = _verdicts(whole, [list(found.values()) for numbers in every for found in numbers.values()])
     tests = {verdict.test for verdict in verdicts.values()} - {"best"}
     blocks, records, intervals = [], [], []
@@ -117,7 +117,7 @@ def _notes_of(whole: Board, cells: Sequence[Cell], intervals: Sequence[Interval]
     yield _notes.pretraining(whole, cells)
 
 
-def _numbers(whole: Board, cells: Sequence[Cell], metric: str) -> dict[Cell, _Number]:
+def numbers_of(whole: Board, cells: Sequence[Cell], metric: str) -> dict[Cell, _Number]:
     """One metric of the complete cells all of whose runs have it."""
     found = {}
     for cell in cells:

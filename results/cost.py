@@ -144,7 +144,9 @@ def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
         yield "Times on different hardware cannot be compared; footnotes tell which row was measured where."
     yield (
         "Features: decoding, preparing and the backbone, as measured when they were computed. Method: predicting from "
-        "features alone. Parameters: of the whole backbone. Frames: of one view. Pixels: the shorter side of what the backbone is given. "
+        "these features; of methods that read frames and have none (recognisers), decoding, preparing and all views' forward passes, and "
+        "training likewise. Parameters: of the whole backbone. Frames: of one view. Pixels: the shorter side of what the backbone is "
+        "given. "
         "GFLOPs: 10⁹ operations of the backbone's forward pass over one view, a multiply-add as two, times the views."
     )
     yield (

@@ -3,6 +3,7 @@
 import dataclasses
 
 import torch
+from safetensors.torch import save_file
 
 from bench import plugins, recognizers
 from bench.compat import mmaction2
@@ -37,3 +38,9 @@ def release(path, num_classes=7):
     records = {"log_scalars": {"train/loss": HistoryBuffer([1.0, 3.0], [1, 1])}, "runtime_info": {"epoch": 3}}
     torch.save({"meta": {"epoch": 3}, "state_dict": model.state_dict(), "message_hub": records}, path)
     return model
+
+
+def weights(path, seed=0):
+    """A checkpoint of the values that `seed` draws, whose bytes are the same each time; the backbone's name with it."""
+    save_file({key: value.contiguous() for key, value in built(seed=seed).state_dict().items()}, path)
+    return f"mmaction2:{TSM}@{path}"

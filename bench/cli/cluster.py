@@ -1,4 +1,4 @@
-"""The commands for work on a cluster: cancel, resume and logs; and what `run` and `status` do with submissions."""
+"""The commands for work on a cluster: cancel, resume and logs, du and gc; and how `run` and `tune` submit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from bench import jobs, places, sites, slurm, training_log
+from bench import jobs, places, sites, slurm
 from bench._inside import ROOT
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN = 40  # last lines of a log
 POLL_S = 2.0
-DONE, FAILED, GOING = 0, 1, 3  # exit codes of status: what became of the submissions
 
 Which = Annotated[str | None, typer.Argument(help="A submission (the first characters do); the last one unless given.")]
 
@@ -133,7 +132,7 @@ def wait(job: Job) -> None:
 def _in_queue(job: Job) -> bool:
     """Whether any job of a submission is in the queue, as far as Slurm tells: it may be away for a while."""
     try:
-        return bool(slurm.in_queue(job, slurm.queue()))
+        return job.job_id in slurm.queue()
     except BenchError as error:
         err.print(str(error))
         return True
@@ -145,14 +144,12 @@ def cancel(which: Which = None) -> None:
     if which is None:
         queue = slurm.queue()
         queued = (
-            j
-            for j in map(jobs.Job, (home / "jobs" / n for n in reversed(jobs.all_ids(home))))
-            if slurm.in_queue(j, queue)
+            j for j in map(jobs.Job, (home / "jobs" / n for n in reversed(jobs.all_ids(home)))) if j.job_id in queue
         )
         job = next(queued, None) or jobs.find(home)
     else:
         job = jobs.find(home, which)
-    if slurm.arrays(job) and not slurm.in_queue(job, slurm.queue() if queue is None else queue):
+    if slurm.is_on_slurm(job) and job.job_id not in (slurm.queue() if queue is None else queue):
         raise BenchError(f"{job.job_id} has no jobs in Slurm's queue; python -m bench status tells what is left of it")
     slurm.cancel(job)
     out.print(f"cancelled {job.job_id}; python -m bench resume {job.job_id} goes on with what is left")
@@ -161,9 +158,9 @@ def cancel(which: Which = None) -> None:
 def resume(which: Which = None) -> None:
     """Submit what is left of a submission again: what was cancelled, lost with its node, or given up. Example: python -m bench resume"""
     job = jobs.find(bench_home(), which)
-    if job.submission.get("where") != "slurm":
+    if not slurm.is_on_slurm(job):
         raise BenchError(f"{job.job_id} ran here and not on Slurm; start the same command again")
-    if running := slurm.in_queue(job, slurm.queue()):
+    if running := slurm.queue().get(job.job_id):
         raise BenchError(
             f"{job.job_id} has {sum(running.values())} jobs in the queue still; cancel it first, or let it end"
         )
@@ -216,13 +213,18 @@ def _worker_logs(home: Path, run_id: str) -> tuple[Job, list[Path]]:
     last: Job | None = None
     for job_id in reversed(jobs.all_ids(home)):
         job = jobs.Job(home / "jobs" / job_id)
-        mine = [n for n, task in enumerate(job.stages["runs"]) if run_id and _holds(task, run_id, home)]
+        tasks = job.stages["runs"]
+        of_studies = len(tasks) > 0 and "study" in tasks[0]
+        if of_studies:
+            mine = [n for n, task in enumerate(tasks) if run_id and _pursues(task, run_id, home)]
+        else:
+            mine = [n for n, lease in enumerate(tasks.leases) if run_id and lease.startswith(run_id)]
         if not mine:
             continue
         last = last or job
         found = []
-        for number in mine if "study" in job.stages["runs"][mine[0]] else mine[:1]:
-            holder = Leases(home / "leases").holder(str(job.stages["runs"][number]["lease"]))
+        for number in mine if of_studies else mine[:1]:
+            holder = Leases(home / "leases").holder(tasks.leases[number])
             name = (job.result("runs", number) or {}).get("log") or (holder.job if holder else None)
             path = job.folder / "submitit" / Path(name).name if name else None
             found += [path] if path and path.is_file() else []  # another submission's worker may have it
@@ -233,10 +235,8 @@ def _worker_logs(home: Path, run_id: str) -> tuple[Job, list[Path]]:
     raise BenchError(f"no submission under {home / 'jobs'} holds a run or study {run_id!r}")
 
 
-def _holds(task: Mapping[str, Any], prefix: str, home: Path) -> bool:
-    """Whether a task does a run, or goes on with a study, or with the study that a run is a trial of."""
-    if "study" not in task:
-        return str(task["lease"]).startswith(prefix)
+def _pursues(task: Mapping[str, Any], prefix: str, home: Path) -> bool:
+    """Whether a task goes on with a study, or with the study that a run is a trial of."""
     from bench import trials
 
     runs = [run for trial in trials.read(home, task["study"]).trials for run in trial.runs]
@@ -286,101 +286,3 @@ def gc(
 
 def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:,.1f}"
-
-
-# --- status --------------------------------------------------------------------------------------------------------------
-
-
-def submissions(home: Path) -> tuple[list[tuple[str, ...]], int]:
-    """A row for each submission with something left, and the exit code that they come to together."""
-    rows, code, known = [], DONE, None
-    for job_id in jobs.all_ids(home):
-        job = jobs.Job(home / "jobs" / job_id)
-        if job.is_finished:
-            continue
-        left = {stage: len(job.open_tasks(stage)) for stage in jobs.STAGES}
-        lost = sum(len(job.lost(stage)) for stage in jobs.STAGES)
-        if not any(left.values()) and not lost:
-            continue
-        if slurm.arrays(job) and known is None:
-            known = slurm.queue()
-        states = slurm.in_queue(job, known or {})
-        state = ", ".join(f"{number} {name.lower()}" for name, number in sorted(states.items()))
-        if states:
-            code = max(code, GOING)
-        elif any(left.values()) or lost:
-            code = max(code, FAILED) if code != GOING else code
-            state = (
-                "cancelled"
-                if job.is_cancelled
-                else "not in the queue; python -m bench resume"
-                if slurm.arrays(job)
-                else "here"
-            )
-        done = [f"{len(job.stages[s]) - left[s]}/{len(job.stages[s])}" for s in jobs.STAGES]
-        rows.append((job_id, str(job.submission.get("sweep", "")), *done, str(lost), state))
-    return rows, code
-
-
-def table() -> Table:
-    """The head of the table of submissions."""
-    return Table("submission", "sweep", "features", "runs", "lost", "in Slurm's queue", box=None)
-
-
-def show_submissions(home: Path) -> int:
-    """Print the submissions with something left, and the trainings under way; the exit code."""
-    rows, code = submissions(home)
-    if rows:
-        print_table(table(), rows)
-    if trainings := _trainings(home):
-        print_table(_training_table(), trainings)
-    return code
-
-
-def _training_table() -> Table:
-    return Table("in training", "epochs", "last told", box=None)
-
-
-def _trainings(home: Path) -> list[tuple[str, str, str]]:
-    """A row for each training that a worker has in hand."""
-    return [(t.run_id, f"{int(t.done)}/{t.epochs}", t.text) for t in training_log.under_way(home)]
-
-
-def watch(home: Path) -> int:
-    """The same, live, until nothing is in the queue any more."""
-    from rich.console import Group
-    from rich.live import Live
-
-    def drawn(rows: list[tuple[str, ...]]) -> Any:
-        shown, trained = table(), _training_table()
-        for row in rows:
-            shown.add_row(*row)
-        for row in (trainings := _trainings(home)):
-            trained.add_row(*row)
-        return Group(shown, trained) if trainings else shown
-
-    rows, code = submissions(home)
-    if not out.is_terminal:  # a log wants each change, and no cursor
-        shown = None
-        while code == GOING:
-            if rows != shown:
-                print_table(table(), rows)
-            shown = rows
-            time.sleep(POLL_S)
-            rows, code = _looked(home, rows, code)
-        return show_submissions(home)
-    with Live(drawn(rows), console=out, refresh_per_second=4, transient=True) as live:
-        while code == GOING:
-            time.sleep(POLL_S)
-            rows, code = _looked(home, rows, code)
-            live.update(drawn(rows))
-    return show_submissions(home)
-
-
-def _looked(home: Path, rows: list[tuple[str, ...]], code: int) -> tuple[list[tuple[str, ...]], int]:
-    """As `submissions`; what was known before where Slurm is away for a while."""
-    try:
-        return submissions(home)
-    except BenchError as error:
-        err.print(str(error))
-        return rows, code

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from bench import knowledge, plugins
-from bench.cli import cluster
+from bench.cli import _submissions as submissions
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
 from bench.places import bench_home
@@ -81,6 +81,8 @@ def _summary(kind: str, name: str) -> str:
 
 
 STATES = ("complete", "n/a", "failed", "damaged")
+ROWS = 200  # of the table of runs
+NAMED = 3  # of the runs that failed with the same words
 
 
 def status(
@@ -89,12 +91,13 @@ def status(
 ) -> None:
     """Submissions that are not done, and every run in $BENCH_HOME by state.
 
-    Exit code 1 if a run failed, is damaged or lost; 3 while a submission is in Slurm's queue. Example: python -m bench status --runs
+    Exit code 1 if a run failed, is damaged or lost; 3 while a submission is in Slurm's queue, or Slurm does not say.
+    Example: python -m bench status --runs
     """
     home = bench_home(writes=False)
-    code = cluster.watch(home) if watch else cluster.show_submissions(home)
-    if _runs(home, each) and code == cluster.DONE:
-        code = cluster.FAILED
+    code = submissions.watch(home) if watch else submissions.show_submissions(home)
+    if _runs(home, each) and code == submissions.DONE:
+        code = submissions.FAILED
     if code:
         raise typer.Exit(code)
 
@@ -105,7 +108,8 @@ def _runs(home: Path, each: bool) -> bool:
 
     from bench import store
 
-    runs = store.Results(home).runs
+    by = ["dataset", "protocol", "backbone", "label"]
+    runs = store.states(home, [*by, *(("shots", "split", "seed", "top1") if each else ())])
     if runs.empty:
         out.print(f"no runs yet in {home}; make bench starts some")
         return False
@@ -117,11 +121,16 @@ def _runs(home: Path, each: bool) -> bool:
             shown = f"{r['status']:>5}" if top1 is None or pd.isna(top1) else f"{100 * top1:5.1f}"
             out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
         return False
-    by = ["dataset", "protocol", "backbone", "label"]
     counted = runs[by].assign(**{state: runs["status"] == state for state in STATES}).groupby(by, dropna=False).sum()
-    rows = [(*map(str, key), *map(str, row)) for key, row in zip(counted.index, counted.to_numpy(), strict=True)]
-    print_table(Table("data set", "protocol", "backbone", "method", *STATES, box=None), rows)
+    heads = ["data set", "protocol", "backbone", "method"]
+    while len(counted) > ROWS and len(heads) > 1:  # the last of them go together until it can be read
+        heads.pop()
+        counted = counted.groupby(level=list(range(len(heads))), dropna=False).sum()
+    keys = [key if isinstance(key, tuple) else (key,) for key in counted.index]
+    rows = [(*map(str, key), *map(str, row)) for key, row in zip(keys, counted.to_numpy(), strict=True)]
+    print_table(Table(*heads, *STATES, box=None), rows)
     bad = runs[runs["status"].isin(["failed", "damaged"])]
-    for state, run_id, reason in zip(bad["status"], bad["run_id"], bad["reason"], strict=True):
-        err.print(f"{state:7} {run_id}  {reason}")
+    for (state, reason), some in bad.groupby(["status", "reason"], sort=False):
+        more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
+        err.print(f"{state:7} {', '.join(some['run_id'].head(NAMED))}{more}  {reason}")
     return bool(len(bad))

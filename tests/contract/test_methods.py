@@ -3,13 +3,13 @@
 import json
 
 import pytest
+from small_recognizers import weights
 
 from bench import checks, plugins
 from bench.contracts import FRAMES, KNOWLEDGE, RECOGNIZER, TRAIN
 
 TINY = [name for name in plugins.names("adapters") if name.startswith("tiny-")]
 ON_RECOGNIZERS = [name for name in plugins.names("methods") if RECOGNIZER in plugins.find("methods", name).NEEDS]
-TSM = "mmaction2:tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
 SMALL = {"epochs": 2, "resolution": 32, "frames": 4, "views": "one"}
 MAP = {"0": "sit down", "1": "wave", "2": "walk", "3": "walk"}
 
@@ -17,7 +17,8 @@ MAP = {"0": "sit down", "1": "wave", "2": "walk", "3": "walk"}
 @pytest.mark.mmaction2
 @pytest.mark.parametrize("name", ON_RECOGNIZERS)
 def test_methods_on_recognisers_keep_the_contract(name, tmp_path):
-    method, adapter = plugins.find("methods", name), plugins.find("adapters", TSM).load(TSM, "cpu")
+    method, backbone = plugins.find("methods", name), weights(tmp_path / "tsm.safetensors")
+    adapter = plugins.find("adapters", backbone).load(backbone, "cpu")
     (tmp_path / "map.json").write_text(json.dumps(MAP))
     settings = {**SMALL, "label_map": str(tmp_path / "map.json")}
     known = method.Config.__dataclass_fields__

@@ -9,8 +9,9 @@ from small_recognizers import SIDE, TSM, load, release, shrink
 
 import bench as kpbench
 from adapters import _mmaction2
+from baselines import mmaction2_as_is
 from bench import checks, clips, frames, places, planning
-from bench.contracts import RECOGNIZER, NotApplicable
+from bench.contracts import RECOGNIZER, BenchError, Classes, NotApplicable
 
 pytestmark = pytest.mark.mmaction2
 
@@ -175,3 +176,9 @@ def test_copies_without_a_checkpoint_are_drawn_from_the_global_generator():
         torch.manual_seed(seed)
         drawn.append(next(adapter.recognizer(num_classes=3).parameters()))
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
+def test_as_is_a_recogniser_that_nobody_trained_is_refused():
+    config = mmaction2_as_is.Config(label_map="identity")
+    with pytest.raises(BenchError, match=f"{TSM} has random weights, so its classes mean nothing; name its checkpoint"):
+        mmaction2_as_is.fit(config, load(f"mmaction2:{TSM}"), None, None, Classes(("a", "b")), 1)

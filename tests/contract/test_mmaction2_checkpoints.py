@@ -112,6 +112,43 @@ def test_a_file_that_changed_since_it_was_first_loaded_is_refused(released, tmp_
         load(f"mmaction2:{TSM}@{path}")
 
 
+def test_a_file_is_held_against_the_lock_before_it_is_opened(released, tmp_path):
+    path, trace = tmp_path / "w.pth", tmp_path / "trace"
+    path.write_bytes(released[0].read_bytes())
+    load(f"mmaction2:{TSM}@{path}")
+    path.write_bytes(pickle.dumps(Evil(trace)))
+    with pytest.raises(BenchError, match="has changed: its sha256 is"):  # and not: asks for mkdir when it is opened
+        load(f"mmaction2:{TSM}@{path}")
+
+
+def test_a_damaged_file_is_never_locked(released, tmp_path):
+    path = tmp_path / "w.pth"
+    path.write_bytes(released[0].read_bytes()[:-1000])
+    with pytest.raises(BenchError, match="not readable as weights"):
+        load(f"mmaction2:{TSM}@{path}")
+    path.write_bytes(released[0].read_bytes())
+    assert load(f"mmaction2:{TSM}@{path}").facts.weights == "w.pth"
+
+
+def test_what_is_checked_is_what_is_opened(released, tmp_path, monkeypatch):
+    """The file is another one as soon as its hash was taken: what is loaded has the hash that was taken."""
+    path, expect = tmp_path / "w.pth", _mmaction2_checkpoint._weights.expect
+    path.write_bytes(released[0].read_bytes())
+
+    def swapped(name, seen):
+        torch.save({"state_dict": built(num_classes=7, seed=9).state_dict()}, path)
+        return expect(name, seen)
+
+    monkeypatch.setattr(_mmaction2_checkpoint._weights, "expect", swapped)
+    adapter, model = load(f"mmaction2:{TSM}@{path}"), released[1]
+    assert adapter.facts.weights_sha256 == hashlib.sha256(released[0].read_bytes()).hexdigest()
+    assert values_of(adapter.recognizer()) == values_of(model), "the copies to train are of the same bytes"
+
+
+def values_of(model):
+    return {key: (tuple(v.shape), float(v.double().sum())) for key, v in model.state_dict().items()}
+
+
 class Evil:
     def __init__(self, place):
         self.place = place

@@ -7,6 +7,7 @@ import pytest
 from commands import bench
 
 from bench import index, places, store
+from bench.cli import look
 from bench.cli._common import config_of, visible
 from bench.contracts import BenchError
 
@@ -73,6 +74,24 @@ def test_status_tells_protocols_apart(home, capsys, monkeypatch):
     made_runs.complete(home, "abcdefabcdef", columns=columns(protocol="base_to_novel"))
     _, out, _ = bench(capsys, monkeypatch, "status")
     assert "base_to_novel" in out and "zero_shot" in out
+
+
+def test_status_of_many_settings_counts_them_together(home, capsys, monkeypatch):
+    monkeypatch.setattr(look, "ROWS", 4)
+    for number, label in enumerate(("A", "B", "C")):
+        made_runs.complete(home, f"aaaaaaaaaa{number:02}", columns=columns(label=label, backbone="one"))
+        made_runs.complete(home, f"bbbbbbbbbb{number:02}", columns=columns(label=label, backbone="two"))
+    _, out, _ = bench(capsys, monkeypatch, "status")
+    assert "protocol backbone complete n/a failed damaged" in out, "no method"
+    assert "one 3 0 0 0" in out and "two 3 0 0 0" in out
+
+
+def test_runs_that_failed_alike_are_told_together(home, capsys, monkeypatch):
+    ids = [f"cccccccccc{number:02}" for number in range(5)]
+    for run_id in ids:
+        store.write_failure(home, run_id, {"columns": columns()}, "RuntimeError: too hot", "")
+    code, _, err = bench(capsys, monkeypatch, "status")
+    assert code == 1 and f"failed {', '.join(ids[:3])} and 2 more RuntimeError: too hot" in err and ids[3] not in err
 
 
 def test_the_banks_that_ship_are_listed(capsys, monkeypatch):

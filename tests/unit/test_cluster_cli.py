@@ -1,12 +1,10 @@
 """What the commands for submissions say, from folders that stand for submissions; Slurm is replaced by a function."""
 
-import json
-
 import pytest
 from commands import bench
 
 from bench import jobs, slurm
-from bench.cli import cluster
+from bench.cli import _submissions, cluster
 from bench.contracts import BenchError
 from bench.leases import Leases
 
@@ -49,7 +47,9 @@ def test_logs_of_a_run_that_nobody_has_begun(two, monkeypatch, capsys):
 
 
 def test_waiting_outlasts_a_slurm_that_is_away_for_a_moment(tmp_path, monkeypatch, capsys):
-    answers = [{"7": {"RUNNING": 1}}, BenchError("squeue does not answer within 30 s"), {"7": {"RUNNING": 1}}, {}]
+    job = submitted(tmp_path)
+    running = {job.job_id: {"RUNNING": 1}}
+    answers = [running, BenchError("squeue does not answer within 30 s"), running, {}]
 
     def queue():
         found = answers.pop(0)
@@ -57,8 +57,6 @@ def test_waiting_outlasts_a_slurm_that_is_away_for_a_moment(tmp_path, monkeypatc
             raise found
         return found
 
-    job = submitted(tmp_path)
-    (job.folder / slurm.IDS).write_text('{"runs": ["7"]}')
     monkeypatch.setattr(slurm, "queue", queue)
     monkeypatch.setattr(cluster, "POLL_S", 0)
     cluster.wait(job)
@@ -73,32 +71,35 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def queue(monkeypatch):
-    """Array id -> states, as in Slurm's queue; what is cancelled leaves it."""
-    states = {}
+    """Array id -> name and states of its jobs, as Slurm has them in its queue; what is cancelled leaves it."""
+    arrays = {}
 
     def ask(*words):
+        if words[0] == "squeue":
+            jobs = [(array, state, name) for array, (name, states) in arrays.items() for state in states]
+            return "".join(" ".join(job) + "\n" for job in [*jobs, ("99", "RUNNING", "of somebody else")])
         assert words[0] == "scancel"
         for array in words[1:]:
-            states.pop(array, None)
+            del arrays[array]
         return ""
 
-    monkeypatch.setattr(slurm, "queue", lambda: states)
     monkeypatch.setattr(slurm, "ask", ask)
-    return states
+    return arrays
 
 
-def waiting(home, *arrays):
-    job = jobs.create(
-        home, {"features": [], "runs": [{"lease": f"{len(jobs.all_ids(home)):012x}"}]}, {"where": "slurm"}
-    )
-    (job.folder / slurm.IDS).write_text(json.dumps({"runs": list(arrays)}))
-    return job
+def waiting(home):
+    lease = f"{len(jobs.all_ids(home)):012x}"
+    return jobs.create(home, {"features": [], "runs": [{"lease": lease}]}, {"where": "slurm"})
+
+
+def of(job, *states):
+    """What Slurm has of a submission."""
+    return f"kpbench-{job.job_id}-runs", states
 
 
 def test_cancel_takes_the_last_that_is_in_the_queue(home, queue, monkeypatch, capsys):
-    first, second = sorted((waiting(home, "1"), waiting(home, "2")), key=lambda job: job.job_id)
-    alive = slurm.arrays(first)["runs"][0]
-    queue[alive] = {"PENDING": 4}
+    first, second = sorted((waiting(home), waiting(home)), key=lambda job: job.job_id)
+    queue |= {"7": of(first, *["PENDING"] * 4), "8": of(first, "RUNNING")}
     code, out, _ = bench(capsys, monkeypatch, "cancel")
     assert code == 0 and f"cancelled {first.job_id}" in out and queue == {}
     assert first.is_cancelled and not second.is_cancelled
@@ -108,8 +109,8 @@ def test_cancel_takes_the_last_that_is_in_the_queue(home, queue, monkeypatch, ca
 
 
 def test_who_stops_waiting_is_told_that_the_jobs_go_on(home, queue, monkeypatch, capsys):
-    job = waiting(home, "1")
-    queue["1"] = {"RUNNING": 1}
+    job = waiting(home)
+    queue["1"] = of(job, "RUNNING")
 
     def interrupted(seconds):
         raise KeyboardInterrupt
@@ -122,7 +123,7 @@ def test_who_stops_waiting_is_told_that_the_jobs_go_on(home, queue, monkeypatch,
 
 
 def test_the_logs_of_a_submission_are_those_of_all_its_workers(home, monkeypatch, capsys):
-    job = waiting(home, "1")
+    job = waiting(home)
     (job.folder / "submitit").mkdir()
     for name in ("1_0", "2_0"):
         (job.folder / "submitit" / f"{name}_0_log.err").write_text(f"of {name}\n")
@@ -131,15 +132,31 @@ def test_the_logs_of_a_submission_are_those_of_all_its_workers(home, monkeypatch
 
 
 def test_a_log_gets_each_change_that_is_watched(home, queue, monkeypatch, capsys):
-    waiting(home, "1")
-    queue["1"] = {"PENDING": 1}
-    later = iter([{"PENDING": 1}, {"RUNNING": 1}, None])
+    job = waiting(home)
+    queue["1"] = of(job, "PENDING")
+    later = iter(["PENDING", "RUNNING", None])
 
     def sleep(seconds):
         state = next(later)
-        queue.update({"1": state}) if state else queue.clear()
+        queue.update({"1": of(job, state)}) if state else queue.clear()
 
-    monkeypatch.setattr(cluster.time, "sleep", sleep)
-    assert cluster.watch(home) == cluster.FAILED, "its run is not done"
+    monkeypatch.setattr(_submissions.time, "sleep", sleep)
+    assert _submissions.watch(home) == _submissions.FAILED, "its run is not done"
     said = capsys.readouterr().out
     assert said.count("1 pending") == 1 == said.count("1 running") and "python -m bench resume" in said
+
+
+def test_tasks_that_workers_have_in_hand_are_counted(home, queue, monkeypatch, capsys):
+    job, other = waiting(home), waiting(home)
+    with Leases(home / "leases") as leases:
+        leases.take(job.stages["runs"].leases[0])
+        _, out, _ = bench(capsys, monkeypatch, "status")
+    assert f"{job.job_id} 0/0 0/1 1 0" in out and f"{other.job_id} 0/0 0/1 0 0" in out
+
+
+def test_what_is_on_disk_is_shown_where_slurm_does_not_answer(home, monkeypatch, capsys):
+    job = waiting(home)
+    monkeypatch.setenv("PATH", str(home))
+    code, out, err = bench(capsys, monkeypatch, "status")
+    assert code == _submissions.GOING and job.job_id in out and "0/1" in out and "Slurm does not answer" in out
+    assert "there is no squeue here" in err and "no runs yet" in out

@@ -373,7 +373,7 @@ def spoilt(content):
     rng = np.random.default_rng(0)
     yield "empty", b""
     yield "of another program", b"PAR1" + content[4:]
-    yield "of another format", content.replace(b"index 2.", b"index 1.", 1)
+    yield "of another format", content.replace(f"index {index.FORMAT}.".encode(), b"index 1.", 1)
     yield "longer", content + b"\0"
     for cut in (1, 20, len(content) // 2, len(content) - 1):
         yield f"cut at {cut}", content[:cut]

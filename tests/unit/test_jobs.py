@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bench import jobs, store
-from bench.cli import cluster
+from bench.cli import _submissions
 from bench.contracts import BenchError
 
 RUN, OTHER = "0123456789ab", "ba9876543210"
@@ -24,7 +24,9 @@ def complete(job, run_id):
 def test_it_is_read_as_it_was_written(job, tmp_path):
     again = jobs.find(tmp_path, job.job_id)
     assert again.submission["where"] == "local" and again.submission["command"] and again.home == tmp_path
-    assert again.stages == job.stages and again.run_id("runs", 1) == OTHER and again.run_id("features", 0) is None
+    tasks = again.stages["runs"]
+    assert tasks.leases == [RUN, OTHER] == [task["lease"] for task in tasks] and tasks[-1:] == [{"lease": OTHER}]
+    assert again.run_id("runs", 1) == OTHER and again.run_id("features", 0) is None
 
 
 def test_a_task_is_open_until_it_is_closed_or_its_run_is_complete_whoever_did_it(job):
@@ -57,14 +59,14 @@ def test_nothing_is_left_of_what_another_submission_did(job):
     """The same command again after Ctrl-C, or both at once: nobody comes back to this one."""
     for stage in jobs.STAGES:
         job.close(stage, 0, {"lost": True, "error": "given up"})
-    assert cluster.submissions(job.home)[1] == cluster.FAILED
+    assert _submissions.submissions(job.home)[1] == _submissions.FAILED
     for run_id in (RUN, OTHER):
         complete(job, run_id)
-    (job.folder / "done" / "features-0.json").unlink()
+    (job.folder / "done" / "features-0.lost").unlink()
     assert job.is_open("features", 0) and job.open_tasks("features") == [], "no run waits for them"
     job.close("features", 0, {"lost": True, "error": "given up"})
     assert job.lost("runs") == job.lost("features") == []
-    assert cluster.submissions(job.home) == ([], cluster.DONE)
+    assert _submissions.submissions(job.home) == ([], _submissions.DONE)
     job.finish()
     assert job.is_finished
 
@@ -74,8 +76,25 @@ def test_a_finished_submission_is_not_asked_after_its_tasks(job):
         complete(job, run_id)
     job.close("features", 0, {})
     job.finish()
-    (job.folder / "runs.json").write_text("not read")
-    assert cluster.submissions(job.home) == ([], cluster.DONE)
+    (job.folder / "runs.jsonl").write_text("not read")
+    assert _submissions.submissions(job.home) == ([], _submissions.DONE)
+
+
+def test_what_was_given_up_is_lost_until_it_is_answered(job):
+    job.close("runs", 1, {"run_id": OTHER, "lost": True, "error": "given up"})
+    assert not job.is_open("runs", 1) and job.open_tasks("runs") == [0]
+    assert job.lost("runs") == job.results("runs") == [{"run_id": OTHER, "lost": True, "error": "given up"}]
+    job.close("runs", 1, {"run_id": OTHER, "error": "the loss is nan"})
+    assert job.lost("runs") == [] and job.results("runs") == [{"run_id": OTHER, "error": "the loss is nan"}]
+
+
+@pytest.mark.parametrize(
+    "spoilt", ["", "{", '{"leases": ["a", "b"]}\n{"lease": "a"}\n', '{"leases": ["a"]}\n{"lease":\n']
+)
+def test_tasks_that_are_damaged_are_said(job, spoilt):
+    (job.folder / "runs.jsonl").write_text(spoilt)
+    with pytest.raises(BenchError, match=r"runs\.jsonl (cannot be read|is cut off)"):
+        jobs.Job(job.folder).stages["runs"][0]
 
 
 def test_a_folder_without_marker_is_no_complete_run(job):

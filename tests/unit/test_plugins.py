@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 from fakes import FakeAdapter, plug_in, plug_in_adapter
@@ -7,6 +8,7 @@ from fakes import FakeAdapter, plug_in, plug_in_adapter
 from bench import plugins
 from bench.contracts import BenchError
 from bench.plugins import FOLDERS, REQUIRED, ROOT, files, find, names
+from bench.provenance import source_digest
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
@@ -61,6 +63,22 @@ def test_a_plug_in_of_another_package_is_found_by_its_name(monkeypatch):
     module = plug_in(monkeypatch, "sweeps", "mine", runs=lambda choice: [])
     assert "mine" in names("sweeps") and find("sweeps", "mine") is module
     assert plugins.outside("sweeps") == ("mine",) and plugins.outside("results") == ()
+
+
+@pytest.mark.parametrize("edited", ["plugged/__init__.py", "plugged/parts/bank.json", "alone.py"])
+def test_the_digest_of_the_source_covers_packages_that_plug_ins_come_from(monkeypatch, tmp_path, edited):
+    for name in ("plugged/__init__.py", "plugged/parts/bank.json", "alone.py", "beside.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a = 1\n")
+    points = {"sweeps": ("plugged.sweep:x", "alone", "nowhere"), "methods": ("plugged",)}
+    found = {kind: tuple(EntryPoint(str(n), v, kind) for n, v in enumerate(some)) for kind, some in points.items()}
+    monkeypatch.setattr(plugins, "_entry_points", lambda kind: found.get(kind, ()))
+    monkeypatch.syspath_prepend(tmp_path)
+    before = source_digest()
+    (tmp_path / "beside.py").write_text("a = 2\n")
+    assert source_digest() == before and "plugged" not in sys.modules
+    (tmp_path / edited).write_text("a = 2\n")
+    assert source_digest() != before
 
 
 def test_a_plug_in_is_gone_with_its_package(monkeypatch):

@@ -8,7 +8,7 @@ from torch import nn
 
 from bench import jobs, launch, records, training_log, worker
 from bench._progress import Those, bars
-from bench.cli import cluster
+from bench.cli import _submissions
 from bench.leases import Leases
 from bench.training import TrainConfig, train
 
@@ -61,7 +61,7 @@ def test_within_an_epoch_and_with_validation(tmp_path, at_once):
         (told,) = training_log.under_way(tmp_path)
         assert told == training_log.UnderWay(RUN, 9, 2.5, 0.75, 0.25)
         assert told.text == "loss 0.75, val top-1 25.0"
-        assert cluster._trainings(tmp_path) == [(RUN, "2/9", told.text)]
+        assert _submissions._trainings(tmp_path) == [(RUN, "2/9", told.text)]
         log.path.write_text("{")  # while it is written
         assert training_log.under_way(tmp_path) == []
     assert log.record() == {"epochs": 9, "kept_epoch": 1, "loss": [2.0, 1.0], "val_top1": [0.25, None]}

@@ -177,8 +177,8 @@ def test_runs_whose_features_failed_are_lost_at_once_and_say_why(job, done, monk
 
 def test_features_of_another_backbone_that_failed_are_no_reason(job, done, monkeypatch):
     monkeypatch.setattr(stopping, "wait", lambda seconds: None)
-    job.stages["features"][0]["run"]["backbone"] = "siglip"
-    monkeypatch.setattr(worker, "Job", lambda folder: job)
+    other = {"lease": "features-0", "run": {"backbone": "siglip"}}
+    job = jobs.create(job.home, {"features": [other], "runs": list(job.stages["runs"])}, job.submission)
     job.close("features", 0, {"error": "BenchError: frames that are infinite", "traceback": ""})
     tries = fail(monkeypatch, MissingFeaturesError("64 of 128 videos have no features"))
     worker.work(str(job.folder), "runs")
