@@ -7,10 +7,10 @@ import itertools
 import math
 import multiprocessing
 import re
-import resource
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,7 +270,8 @@ def train(
         try:
             runner.train()
         finally:
-            for handler in runner.logger.handlers:  # its file is as short-lived as the folder
+            for handler in [*runner.logger.handlers]:  # its file is as short-lived as the folder
+                runner.logger.removeHandler(handler)  # MMEngine goes on writing to the last logger there was
                 handler.close()
     if done.best:
         model.load_state_dict(done.best)
@@ -282,14 +283,15 @@ def _process_as_it_was() -> Iterator[None]:
     """Undoes what the Runner changes of the whole process: how others are started, OpenCV's threads, the limit of open files."""
     import cv2
 
-    method, threads = multiprocessing.get_start_method(allow_none=True), cv2.getNumThreads()
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
+    with ExitStack() as after:
+        after.callback(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True)
+        after.callback(cv2.setNumThreads, cv2.getNumThreads())
+        if sys.platform != "win32":
+            import resource
+
+            files = resource.RLIMIT_NOFILE
+            after.callback(resource.setrlimit, files, resource.getrlimit(files))
         yield
-    finally:
-        multiprocessing.set_start_method(method, force=True)
-        cv2.setNumThreads(threads)
-        resource.setrlimit(resource.RLIMIT_NOFILE, files)
 
 
 def _register_bf16(device: torch.device) -> None:

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import random
 import resource
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -214,6 +215,15 @@ def test_batches_are_the_same_from_another_process():
 # --- what is refused, and what is left of a training ---------------------------------------------------------------
 
 
+def opened():
+    """Names of the files that this process has open."""
+    found = []
+    for path in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):  # that of the listing itself
+            found.append(str(path.readlink()))
+    return found
+
+
 def test_a_last_validation_is_made_whatever_the_interval_and_the_process_is_as_it_was():
     before = (
         multiprocessing.get_start_method(allow_none=True),
@@ -229,6 +239,8 @@ def test_a_last_validation_is_made_whatever_the_interval_and_the_process_is_as_i
     assert len(losses) == len(top1) == 2 and top1[0] is None and 0 <= top1[1] <= 1
     assert multiprocessing.get_start_method(allow_none=True) == before[0]
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before[2]
+    mmaction2.draw(mmaction2.build(recognizers.path_of(TSM), 3))  # which writes to the log that there was last
+    assert not [path for path in opened() if ".log" in path], "no file stays open"
 
 
 def test_the_generators_are_where_they_were_after_a_training():
