@@ -91,6 +91,17 @@ def read_config(path: Path) -> Mapping[str, Any]:
         return Config.fromfile(path)  # type: ignore[no-any-return]
 
 
+def dataset(recipe: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    """The data set of a config's stage ("train", "val" or "test"), the first where several are shown in turn; {} where it has none."""
+    found = (recipe.get(f"{stage}_dataloader") or {}).get("dataset") or {}
+    return found["datasets"][0] if "datasets" in found else found
+
+
+def steps(recipe: Mapping[str, Any], stage: str) -> list[dict[str, Any]]:
+    """The steps of a stage's pipeline, from its data set where that has its own; none where the config has none."""
+    return [dict(step) for step in dataset(recipe, stage).get("pipeline") or recipe.get(f"{stage}_pipeline") or ()]
+
+
 def build(path: Path, num_classes: int | None = None, values: bool = True, num_frames: int | None = None) -> nn.Module:
     """The recogniser of a config, in training mode, with the values that its constructors draw; no weights are looked for.
 
