@@ -31,6 +31,14 @@ class Reported:
     top5: float | None
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights of a config that the wheel's index lists: where they were published ("" where it does not say), what is reported of them."""
+
+    address: str
+    reported: tuple[Reported, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recognizer:
     """What a config and the wheel's index say of a recogniser.
@@ -72,6 +80,11 @@ def path_of(name: str) -> Path:
     return _paths()[name]
 
 
+def family(name: str) -> str:
+    """The folder of the configs that a recogniser's is in, such as "tsm". Raises BenchError as `path_of`."""
+    return path_of(name).relative_to(_folder()).parts[0]
+
+
 @cache
 def find(name: str) -> Recognizer:
     """What is known of a recogniser; its model is not built. Raises BenchError as `path_of`."""
@@ -80,7 +93,7 @@ def find(name: str) -> Recognizer:
     model = config["model"]
     return Recognizer(
         name=name,
-        family=path_of(name).relative_to(_folder()).parts[0],
+        family=family(name),
         num_classes=(model.get("cls_head") or {}).get("num_classes"),
         flow="flow" in name.split("_")[-1].split("-"),
         parameters=_printed(entries, ("Parameters", "params"), "M", 1_000_000, int),
@@ -107,6 +120,13 @@ def pipeline(name: str) -> Pipeline:
         # Its layers are made for as many frames as it was trained on; the test pipeline may show several times that.
         one = dataclasses.replace(one, num_clips=find(name).frames or one.num_clips)
     return dataclasses.replace(found, sampling=one)
+
+
+def checkpoints(name: str) -> tuple[Checkpoint, ...]:
+    """What the index lists for a config, in its order; nothing where it lists none."""
+    return tuple(
+        Checkpoint(str(entry.get("Weights") or ""), tuple(_accuracies(entry))) for entry in _index().get(name, ())
+    )
 
 
 def trained_on(file: str) -> str | None:

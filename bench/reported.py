@@ -1,29 +1,32 @@
-"""A published number measured here: the spec that matches it, run, and held against what is reported. They need not agree."""
+"""A published number measured here: the specs that match it, run, and held against what is reported. They need not agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from bench import plugins
+from bench import counterparts, plugins, recognizers
 from bench.contracts import BenchError
+from bench.counterparts import Counterpart, Nothing
+from bench.places import bench_home
 from bench.planning import Progress, silent
 from bench.protocols import FOLDS
-from bench.published import Published, line
-from bench.specs import FrameSpec, RunSpec
+from bench.published import Published, line, load
+from bench.specs import FrameSpec, Pairs, RunSpec
 
 TOLERANCE = 1.0  # points; frames and decoders alone move top-1 by some tenths
-BACKBONES = {
-    "CLIP ViT-B/32": "clip-vit-b-32",
-    "CLIP ViT-B/16": "clip-vit-b-16",
-    "CLIP ViT-L/14": "clip-vit-l-14",
-    "CLIP ViT-L/14@336": "clip-vit-l-14-336",
-}
-METHODS = {"CLIP (frozen zero-shot)": "zero_shot", "CLIP (frozen)": "zero_shot"}
-SCORES = {"top1": "top1", "top5": "top5"}
-TEXT = "templates"  # the data set's own, averaged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Here:
+    """What a number is to be measured with: the data set's folder and options, the method's settings, and the backbone if it is said."""
+
+    root: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    config: Pairs = ()
+    backbone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,94 +44,148 @@ class Comparison:
         return self.measured - self.row.value
 
 
-def specs(row: Published, root: str | None, options: tuple[tuple[str, str], ...] = ()) -> list[RunSpec]:
-    """A spec a split that the number is a mean over; one on split 1 where the source does not tell.
+def specs(row: Published, here: Here) -> list[RunSpec]:
+    """A spec a split, draw of classes or seed that the number is a mean over; one on split 1 where the source does not tell.
 
     Raises:
-        BenchError: there is no spec of ours for it (it says which part is missing), weights that are missing, or no `root`.
+        BenchError: nothing of ours is what the number is of (it says why), or all that is missing on this machine, with where it goes.
     """
-    lacking = [
-        f"{what} {told!r}"
-        for what, told, known in (
-            ("method", row.method, row.method in METHODS),
-            ("backbone", row.backbone, row.backbone in BACKBONES),
-            ("protocol", row.protocol, row.our_protocol == "zero_shot"),
-            ("metric", row.metric, row.metric in SCORES),
-            ("split", row.split, row.split == "" or row.our_splits is not None),
-        )
-        if not known
-    ]
-    if lacking:
+    found = counterparts.of(row)
+    if isinstance(found, Nothing):
         raise BenchError(
-            f"{row.name} has no matching spec here: nothing of ours is its {', '.join(lacking)}; "
-            f"methods that have one: {', '.join(METHODS)}, zero-shot on {', '.join(BACKBONES)}"
+            f"{row.name} cannot be measured here: {found.kind} ({found.why}); python -m bench reproduce --list shows what can"
         )
-    backbone = BACKBONES[row.backbone]
-    family = plugins.find("adapters", backbone)
-    if hasattr(family, "at_hand"):
-        family.at_hand(backbone)  # says what to fetch, and where it is put
-    if root is None:
-        raise BenchError(
-            f"{row.name} is on {row.dataset}, which does not come with the project: download it from its authors and say where it lies "
-            "with --root FOLDER (a directory a class, or --option csv=FILE with columns for path, label, group and split; of several "
+    backbone, missing = _backbone(found, here)
+    missing += _data(row, found, here)
+    if found.own_classes and "own_classes" not in dict(here.config):
+        missing.append(
+            f"the names of the recogniser's classes in its order: MMAction2's label_map of {row.dataset}, --config own_classes=FILE"
+        )
+    if missing:
+        where = "\n".join(f"  {text}" for text in missing)
+        raise BenchError(f"{row.name} would be {told_of(found)}; missing here:\n{where}")
+    lists = dict(here.options).get("csv", "").split(",")
+    every = []
+    for split in found.draws or found.splits:
+        options = dict(here.options)
+        if found.draws:  # each draw is a data set of its own in the tables: other classes and other videos
+            options["csv"] = lists[found.draws.index(split)]
+            options["name"] = f"{Path(str(here.root)).name}-{Path(options['csv']).stem}"
+        every += [
+            RunSpec(
+                dataset="folder",
+                backbone=backbone,
+                method=found.method,
+                protocol=found.protocol,
+                shots=found.shots,
+                split="1" if found.draws else split,
+                seed=seed,
+                config=tuple({**dict(found.config), **dict(here.config)}.items()),
+                frames=FrameSpec(num_frames=found.frames),
+                root=here.root,
+                dataset_options=tuple(options.items()),
+            )
+            for seed in found.seeds
+        ]
+    return every
+
+
+def _backbone(found: Counterpart, here: Here) -> tuple[str, list[str]]:
+    """The backbone's name, and what is missing of it."""
+    if here.backbone is None and len(found.backbones) != 1:
+        said = " or ".join(found.backbones) or "transformers:FOLDER, its folder as save_pretrained leaves it"
+        return "", [f"which weights of {found.weights} are meant: --backbone {said}"]
+    name = plugins.absolute(here.backbone or found.backbones[0])
+    if found.checkpoint is not None and here.backbone is None:
+        path = bench_home() / "weights" / "mmaction2" / found.weights
+        if not (found.checkpoint and path.is_file()):
+            where = (
+                f"put {found.weights} at {path} (MMAction2's index has it at {found.checkpoint}), or "
+                if found.checkpoint
+                else ""
+            )
+            return "", [f"the checkpoint: {where}say where it lies with --backbone {name}@FILE"]
+        name = f"{name}@{path}"
+    family = plugins.find("adapters", name)
+    try:
+        if hasattr(family, "at_hand"):
+            family.at_hand(name)  # says what to fetch, and where it is put
+    except BenchError as error:
+        return name, [f"the weights: {error}"]
+    return name, []
+
+
+def _data(row: Published, found: Counterpart, here: Here) -> list[str]:
+    """What is missing of the data set."""
+    missing = []
+    if here.root is None:
+        missing.append(
+            f"the videos: {row.dataset} does not come with the project; download it from its authors and say where it lies with "
+            "--root FOLDER (a directory a class, or --option csv=FILE with columns for path, label, group and split; of several "
             "splits --option split=COLUMN,COLUMN,COLUMN; see README)"
         )
-    frames = FrameSpec(num_frames=int(row.frames) if row.frames.isdigit() else None)
-    return [
-        RunSpec(
-            dataset="folder",
-            backbone=backbone,
-            method=METHODS[row.method],
-            protocol="zero_shot",
-            split=split,
-            config=(("text", TEXT),),
-            frames=frames,
-            root=root,
-            dataset_options=options,
+    lists = [name for name in dict(here.options).get("csv", "").split(",") if name]
+    if found.draws and len(lists) != len(found.draws):
+        missing.append(
+            f"the draws of classes: {len(found.draws)} lists of videos inside the root, one a draw with the videos of its classes alone, "
+            f"all of them test in a column of split: --option csv={','.join(f'DRAW{d}' for d in found.draws)} --option split=COLUMN"
         )
-        for split in sorted(row.our_splits or {"1"})
-    ]
+    return missing
 
 
-def measure(
-    row: Published,
-    home: Path,
-    root: str | None,
-    options: tuple[tuple[str, str], ...] = (),
-    progress: Progress = silent,
-) -> Comparison:
+def measure(row: Published, home: Path, here: Here, progress: Progress = silent) -> Comparison:
     """Do the matching runs, unless they are done, and compare. Raises what `specs` and the runs raise."""
-    asked = specs(row, root, options)
-    from bench.planning import build_manifest, dataset_facts, resolve
+    asked = specs(row, here)
+    from bench.planning import build_manifest, resolve
     from bench.runner import run
 
     published = build_manifest(asked[0], home, progress).splits
-    if row.our_splits and (lacking := sorted(row.our_splits - set(published))):
+    if lacking := sorted({spec.split for spec in asked} - set(published)) if row.over else []:
         raise BenchError(
-            f"{row.name} is on the published split {', '.join(sorted(row.our_splits))}, and under {root} there is none called "
-            f"{', '.join(lacking)}; list the videos in a csv with a column of train and test a split: "
-            "--option csv=FILE --option split=COLUMN,COLUMN,COLUMN"
+            f"{row.name} is over {row.over}, and under {here.root} there is no published split called {', '.join(lacking)}; list the "
+            "videos in a csv with a column of train and test a split: --option csv=FILE --option split=COLUMN,COLUMN,COLUMN"
         )
     planned = [resolve(spec, home, progress) for spec in asked]
-    metric = SCORES[row.metric]
     scores = [run(spec, home) for spec in asked]
-    if any(metric not in found for found in scores):
-        raise BenchError(
-            f"{metric} is no metric of {len(scores)} runs here: {row.dataset} under {root} has too few classes"
-        )
+    metrics = ("top1", "top5") if row.metric == counterparts.DERIVED else (str(row.our_metric),)
+    for metric in metrics:
+        if any(metric not in found for found in scores):
+            raise BenchError(
+                f"{metric} is no metric of {len(scores)} runs here: {row.dataset} under {here.root} has too few classes"
+            )
+    measured = fmean(found[metric] for found in scores for metric in metrics)
     first = planned[0]
-    prompts = "; ".join(dataset_facts(first.spec.dataset).templates)
-    here = {
-        "frames": (row.frames, str(first.num_frames)),
-        "views": (row.views, "1x1"),
-        # Where the source tells its splits, these are the same.
-        "split": (row.split, row.split or ("1" if published else f"fold 1 of {FOLDS}: no split lies under the root")),
-        "template": ("", f"mean over {prompts}"),
-        "precision": ("", first.spec.numerics),
-        "weights": (row.pretraining, f"{first.backbone}, identity {first.adapter}"),
+    here_told = {
+        "frames": first.num_frames,
+        "views": "1x1",
+        # Where the source tells its split, this is the same.
+        "split": row.over or ("1" if published else f"fold 1 of {FOLDS}: no split lies under the root"),
+        "weights": f"{first.backbone}, identity {first.adapter}",
+        "precision": first.spec.numerics,
+        **_shown(first.spec),
     }
-    told = {what: (reported or "not told", mine) for what, (reported, mine) in here.items() if reported != mine}
-    return Comparison(row, 100 * fmean(found[metric] for found in scores), tuple(r.run_id for r in planned), told)
+    told = {"frames": row.frames, "views": row.views, "split": row.over, "weights": row.pretraining}
+    differences = {
+        what: (told.get(what) or "not told", str(mine))
+        for what, mine in here_told.items()
+        if told.get(what) != str(mine)
+    }
+    if "copy" in row.metric:
+        differences["videos"] = ("MMAction2's copy of Kinetics", "those under --root")
+    return Comparison(row, 100 * measured, tuple(r.run_id for r in planned), differences)
+
+
+def _shown(spec: RunSpec) -> dict[str, str]:
+    """What the method shows of a video or says of a class."""
+    from bench.planning import dataset_facts
+
+    if spec.backbone.startswith("mmaction2:"):
+        known = recognizers.find(spec.backbone.partition(":")[2].partition("@")[0])
+        every = f"x{known.interval}" if known.interval else ""
+        return {"frames": f"{known.frames}{every}", "views": f"{known.clips} clips x {known.crops} crop"}
+    if dict(spec.config).get("text") == "class_names":
+        return {"template": "the bare class name"}
+    return {"template": f"mean over {'; '.join(dataset_facts(spec.dataset).templates)}"} if spec.config else {}
 
 
 def told(result: Comparison, tolerance: float) -> Iterator[str]:
@@ -147,3 +204,36 @@ def told(result: Comparison, tolerance: float) -> Iterator[str]:
         if result.row.note
         else "  test videos: the source's own -> those under --root"
     )
+
+
+def told_of(found: Counterpart) -> str:
+    """What would be run, in words."""
+    protocol = found.protocol + (f", K = {found.shots}" if found.shots else "")
+    over = f"{len(found.draws)} draws of classes" if found.draws else f"split {', '.join(found.splits)}"
+    frames = f", {found.frames} frames" if found.frames else ""
+    name = " or ".join(found.backbones) or found.weights
+    return f"{found.method} on {name} ({protocol}, {over}{frames})"
+
+
+def listed() -> Iterator[str]:
+    """Which published numbers can be measured here, and of the others how many cannot for which kind of reason; in lines for people."""
+    can: list[str] = []
+    cannot: dict[str, list[str]] = {}
+    for row in load():
+        found = counterparts.of(row)
+        if isinstance(found, Nothing):
+            cannot.setdefault(found.kind, []).append(row.name)
+        else:
+            needs = f", of {found.weights}" if not found.backbones or found.checkpoint else ""
+            needs += ", --config own_classes=FILE" if found.own_classes else ""
+            can.append(f"{line(row)}\n    {told_of(found)}{needs}")
+    total = len(load())
+    yield f"{len(can)} of {total:,} published numbers can be measured here, given weights and videos (reproduce NAME says what is missing):"
+    yield from can
+    yield f"{total - len(can):,} cannot:"
+    for kind, names in sorted(cannot.items(), key=lambda item: -len(item[1])):
+        yield f"  {len(names):>5,}  {kind}, such as {_few(names)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys((names[0], names[len(names) // 2], names[-1])))

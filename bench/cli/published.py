@@ -46,8 +46,21 @@ def published(
     out.print(f"{len(found)} settings of which sources tell different numbers")
 
 
+def list_reproducible() -> None:
+    """Print which published numbers can be measured here, and why the others cannot."""
+    from bench import reported
+
+    for text in reported.listed():
+        out.print(text)
+
+
 def reproduce_published(
-    name: str, root: str | None, options: tuple[tuple[str, str], ...], tolerance: float | None
+    name: str,
+    root: str | None,
+    options: tuple[tuple[str, str], ...],
+    config: list[str],
+    backbone: str | None,
+    tolerance: float | None,
 ) -> bool:
     """Run what matches a published number and print both; whether they agree within the tolerance, in points."""
     from bench import reported
@@ -57,10 +70,14 @@ def reproduce_published(
     allowed = reported.TOLERANCE if tolerance is None else tolerance
     if not 0 <= allowed <= 100:
         raise BenchError(f"the tolerance is {allowed}; of a published number it is 0 to 100 points")
+    settings = [text.partition("=") for text in config]
+    if wrong := [text for text, sign, _ in settings if not sign]:
+        raise BenchError(f"--config takes FIELD=VALUE, not {wrong[0]!r}")
+    here = reported.Here(root=root, options=options, config=tuple((f, v) for f, _, v in settings), backbone=backbone)
     row = find(name)
     home = bench_home()
     with _progress.bars() as display:
-        result = reported.measure(row, home, root, options, _progress.reporter(display))
+        result = reported.measure(row, home, here, _progress.reporter(display))
     for text in reported.told(result, allowed):
         out.print(text)
     return abs(result.apart) <= allowed

@@ -11,7 +11,7 @@ import typer
 
 from bench import _progress
 from bench.cli._common import choice_of, err, out, tell_problems, visible
-from bench.cli.published import reproduce_published
+from bench.cli.published import list_reproducible, reproduce_published
 from bench.places import bench_home
 
 SHOWN = 20  # changes told one by one
@@ -85,8 +85,9 @@ def _number(value: float | None) -> str:
 
 def reproduce(
     run_id: Annotated[
-        str, typer.Argument(help="12 hexadecimal characters, or the first of them; or a published number's name.")
-    ],
+        str | None,
+        typer.Argument(help="12 hexadecimal characters, or the first of them; or a published number's name."),
+    ] = None,
     root: Annotated[str | None, typer.Option(help="Where the data set lies here, if not where it lay then.")] = None,
     tolerance: Annotated[
         float | None,
@@ -97,14 +98,26 @@ def reproduce(
     option: Annotated[
         list[str] | None, typer.Option(help="name=value for the data set of a published number; may be repeated.")
     ] = None,
+    config: Annotated[
+        list[str] | None, typer.Option(help="FIELD=VALUE of the method of a published number; may be repeated.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="The weights of a published number, where its source does not tell them apart.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the home in which it was done again.")] = False,
+    published: Annotated[
+        bool, typer.Option("--list", help="The published numbers that can be measured here, and why the others cannot.")
+    ] = False,
 ) -> None:
     """The same spec here and now, held against what is stored; exit code 1 if it does not hold. Example: python -m bench reproduce 0123"""
     from bench import records, store
 
+    if published or run_id is None:
+        list_reproducible()
+        return
     if not re.fullmatch("[0-9a-f]+", run_id):
         pairs = choice_of("folder", root, option or []).options
-        if not reproduce_published(run_id, root, pairs, tolerance):
+        if not reproduce_published(run_id, root, pairs, config or [], backbone, tolerance):
             raise typer.Exit(1)
         return
     home = bench_home()

@@ -32,6 +32,7 @@ DATASET = DatasetFacts(
         "group": "its column of subjects or source videos",
         "unknown_group": "the value there that means nobody knows; such videos only train",
         "split": "its column with train, val or test; several, parted by commas, are the splits 1, 2, ...",
+        "name": "what the tables call the data set (default: the root's name)",
         "classes": "text file inside the root, one class name a line; other labels are errors",
     },
 )
@@ -45,10 +46,10 @@ def manifest(request: DataRequest) -> Manifest:
         raise BenchError(f"folder: the root {root} is a file; give the folder that holds the videos")
     if "csv" in options:
         return _from_csv(root, dict(options))
-    used = sorted(set(options) - {"classes"})
+    used = sorted(set(options) - {"classes", "name"})
     if used:
         raise BenchError(f"folder: the option {', '.join(used)} needs the option csv")
-    return _from_directories(root, _class_list(root, options.get("classes")))
+    return _from_directories(root, options.get("name", root.name), _class_list(root, options.get("classes")))
 
 
 def _from_csv(root: Path, options: dict[str, str]) -> Manifest:
@@ -68,12 +69,11 @@ def _from_csv(root: Path, options: dict[str, str]) -> Manifest:
         )
     classes = _class_list(root, options.get("classes")) or tuple(sorted(rows["label"].unique()))
     splits = {str(i): table[column].tolist() for i, column in enumerate(sides, start=1)} or None
-    return build(
-        root.name, rows, classes, root, splits=splits, group_kind=options.get("group", "video").replace("_", " ")
-    )
+    kind = options.get("group", "video").replace("_", " ")
+    return build(options.get("name", root.name), rows, classes, root, splits=splits, group_kind=kind)
 
 
-def _from_directories(root: Path, classes: tuple[str, ...] | None) -> Manifest:
+def _from_directories(root: Path, name: str, classes: tuple[str, ...] | None) -> Manifest:
     sides = [s for s in SIDES if (root / s).is_dir()]
     published = "train" in sides and "test" in sides
     tops = [(s, root / s) for s in sides] if published else [("", root)]
@@ -82,8 +82,8 @@ def _from_directories(root: Path, classes: tuple[str, ...] | None) -> Manifest:
         for folder in sorted(p for p in top.iterdir() if p.is_dir() and not p.name.startswith(".")):
             found.add(folder.name)
             for video in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-                name = str(video.relative_to(root))
-                rows.append({"video_id": name, "path": name, "label": folder.name})
+                path = str(video.relative_to(root))
+                rows.append({"video_id": path, "path": path, "label": folder.name})
                 roles.append(side)
     loose = sum(p.suffix.lower() in SUFFIXES for p in root.iterdir())
     if not rows and loose:
@@ -94,7 +94,7 @@ def _from_directories(root: Path, classes: tuple[str, ...] | None) -> Manifest:
         raise BenchError(
             f"folder: {root} has no sub-directories; make one a class, or name a csv with --option csv=FILE"
         )
-    return build(root.name, rows, classes or tuple(sorted(found)), root, splits={"1": roles} if published else None)
+    return build(name, rows, classes or tuple(sorted(found)), root, splits={"1": roles} if published else None)
 
 
 def _class_list(root: Path, name: str | None) -> tuple[str, ...] | None:
