@@ -442,6 +442,7 @@ class DatasetFacts:
 
     `shots` and `replicates` say which few-shot sizes and seeds a default sweep asks for; with `split_per_seed` the replicate
     r is seed r on published split r. `bank` names the knowledge bank. `options` maps each option it understands to a help text.
+    `beware` is what every table of what is learnt on it must say, "" where nothing is known against its splits.
     """
 
     name: str
@@ -454,6 +455,7 @@ class DatasetFacts:
     replicates: tuple[int, ...] = (1, 2, 3)
     split_per_seed: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
+    beware: str = ""
     version: int = 1
 
 

@@ -367,6 +367,7 @@ def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
         "num_failed": 0,
         "num_groups": 0,
         "group_kind": manifest.group_kind,
+        **({"beware": said} if (said := dataset_facts(spec.dataset).beware) else {}),
         **own,
     }
 

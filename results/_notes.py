@@ -142,6 +142,8 @@ def videos(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
 def beware(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
     """Other frames or views, leaks, unknown groups, and runs that were scored by other versions of the metrics."""
     yield from inputs(board, cells)
+    if any(cell.key.needs_train for cell in cells):
+        yield from map(str, board.distinct("beware", cells, done=False))
     if board.distinct("group_kind", cells, done=False) == ["video"]:
         yield "No subjects or sources are known: clips of one source may stand on both sides, and numbers may be too high."
     yield from imported(board, cells)

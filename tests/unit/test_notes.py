@@ -332,3 +332,13 @@ def test_the_videos_of_both_are_counted_against_the_larger_of_the_two_whichever_
     for pair in ((a, b), (b, a)):
         assert whole.compare(*pair).test.endswith(", on the 20 of 30 videos of both")
         assert group_differences(*(whole.units(cell) for cell in pair))[2:] == (20, 30)
+
+
+def test_what_is_known_against_a_data_set_is_under_every_table_of_what_is_learnt_there():
+    results, zero = FakeResults(), FakeResults()
+    two_seeds_rows(results)
+    results.runs["beware"] = "the list is wrong about three clips"
+    assert said(leaderboard.table(results)).count("the list is wrong about three clips") == 1
+    zero.add(**{**ZERO})
+    zero.runs["beware"] = "the list is wrong about three clips"
+    assert "the list is wrong" not in said(leaderboard.table(zero))

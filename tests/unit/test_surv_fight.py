@@ -152,3 +152,15 @@ def test_the_folds_of_the_real_clips_are_as_even_as_documented() -> None:
     assert [len(test) for test in tests] == [57, 53, 53, 57, 52]
     shares = [np.mean(test["label"] == "fight") for test in tests]
     assert min(shares) > 0.45 and max(shares) < 0.63
+
+
+@needs_data
+def test_the_clips_that_share_a_place_with_training_clips_are_in_the_folds_that_are_told() -> None:
+    manifest = surv_fight.manifest(request(SHARED.resolve()))
+    told = {"1": {"fight/fi044.mp4", "fight/fi045.mp4"}, "3": {"noFight/nofi062.mp4", "noFight/nofi076.mp4"}}
+    told["4"] = {"noFight/nofi022.mp4"}
+    for fold in FOLDS:
+        sides = {side: set(rows["video_id"]) for side, rows in roles(manifest, fold, "cross_subject", None).items()}
+        assert told.get(fold, set()) <= sides["test"], fold
+        assert {f"noFight/nofi{number:03d}.mp4" for number in (*range(63, 76), *range(77, 92))} <= sides["train"]
+    assert all(f"fold {fold}" in surv_fight.DATASET.beware for fold in told)
