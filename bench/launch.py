@@ -225,7 +225,7 @@ def _stage(
 
     def tick() -> None:
         bar.update(shown, completed=total - len(job.open_tasks(stage)))
-        trainings.show((t.run_id, f"epochs, {t.text}", t.done, t.epochs) for t in training_log.under_way(job.home))
+        trainings.show((t.run_id[:6], f"epochs, {t.text}", t.done, t.epochs) for t in training_log.under_way(job.home))
         more()
 
     fruitless, known = 0, (0, 0)
