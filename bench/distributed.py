@@ -48,9 +48,9 @@ def agreed(*answers: bool) -> list[bool]:
     """What the first process answers; all of them must ask."""
     if world() == 1:
         return list(answers)
-    told: list[Any] = [list(answers)]
-    distributed.broadcast_object_list(told)
-    return list(told[0])
+    told = torch.tensor(answers, device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+    distributed.broadcast(told, 0)
+    return [bool(answer) for answer in told.tolist()]
 
 
 def gathered(own: Any) -> list[Any]:
