@@ -13,10 +13,10 @@ from bench import cost, memory, recognizers, videos
 from bench.compat import mmaction2
 from bench.compat import mmaction2_data as data
 from bench.contracts import BenchError, RecognizerAdapter, Videos
+from bench.judging import LEAST
 
 VIEWS_AT_ONCE = 16  # of a batch on the CPU, where more are no faster
 VIEWS = ("test", "one")
-LEAST = 1e-30  # a mean probability of 0 as float32 can take the logarithm of
 
 
 def scale(recipe: Mapping[str, Any], resolution: int | None) -> float:

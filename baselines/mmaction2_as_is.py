@@ -27,7 +27,7 @@ from bench.contracts import (
     RecognizerAdapter,
     Videos,
 )
-from bench.judging import Matcher
+from bench.judging import LEAST, Matcher
 
 NEEDS = frozenset({FRAMES, RECOGNIZER})
 TRAINABLE = "none"
@@ -103,7 +103,7 @@ class AsIs:
         own = shared.predict(self.model, found, self.steps, self.device).softmax(dim=1)
         columns = [own[:, list(self.sources[name])] for name in classes.names]
         merged = [c.mean(dim=1) if self.merge == "mean" else c.amax(dim=1) for c in columns]
-        return torch.stack(merged, dim=1).clamp_min(shared.LEAST).log()
+        return torch.stack(merged, dim=1).clamp_min(LEAST).log()
 
 
 def fit(
@@ -209,10 +209,13 @@ def _read(pinned: str) -> list[tuple[str, str]]:
         rows = csv.DictReader(io.StringIO(text))
         if set(rows.fieldnames or ()) != {"source", "class"}:
             raise BenchError(f"{path} has the columns {', '.join(rows.fieldnames or ())}; they are source and class")
-        pairs = [(row["source"], row["class"]) for row in rows]
+        pairs = []
+        for row in rows:
+            if None in row or not (row["source"] and row["class"]):
+                what = "it has more than two fields" if None in row else "a field is empty"
+                raise BenchError(f"{path}, line {rows.line_num}: {what}")
+            pairs.append((row["source"], row["class"]))
         _each_once(path, pairs)
-        if bad := next((i for i, pair in enumerate(pairs, start=2) if not all(pair)), None):
-            raise BenchError(f"{path}, line {bad}: a field is empty")
         return pairs
     raise BenchError(f"{path}: a label map is a .json or a .csv file")
 

@@ -106,7 +106,7 @@ def find(name: str) -> Recognizer:
 def pipeline(name: str) -> Pipeline:
     """What a recogniser's test pipeline does to a video, for one view. Raises BenchError where the config has none that is known here."""
     config = mmaction2.read_config(path_of(name))
-    steps = _pipeline(config, "test")
+    steps = mmaction2.steps(config, "test")
     if not steps:
         raise BenchError(
             f"the config {name} has no test pipeline, so nobody says which frames it is shown; take another"
@@ -193,7 +193,7 @@ def views(config: Mapping[str, Any], stage: str = "test", frames: int | None = N
     Args:
         frames: which a view has in place of the config's own; where each frame is judged by itself (TSN), how many are.
     """
-    steps = _pipeline(config, stage)
+    steps = mmaction2.steps(config, stage)
     if not steps:
         return dict.fromkeys(("frames", "interval", "clips", "crops", "resolution"))
     sampling = dict(_sampling(steps))
@@ -204,7 +204,7 @@ def views(config: Mapping[str, Any], stage: str = "test", frames: int | None = N
     if sampling["type"] == "DenseSampleFrames":
         shown *= sampling.get("num_sample_positions", 10)
     if _mixes_frames(config["model"]):
-        trained = _sampling(_pipeline(config, "train"))
+        trained = _sampling(mmaction2.steps(config, "train"))
         together = frames or trained.get("clip_len", 1) * trained.get("num_clips", 1)
     crop = next((step for step in reversed(steps) if step["type"] in CROPS), None)
     return {
@@ -225,12 +225,6 @@ def _mixes_frames(model: Mapping[str, Any]) -> bool:
         any(word in kind for word in ("TSM", "TIN", "TANet")) or (model.get("cls_head") or {}).get("type") == "TRNHead"
     )
     return model["type"] == "Recognizer2D" and mixes
-
-
-def _pipeline(config: Mapping[str, Any], stage: str) -> list[Any]:
-    """The steps of a stage's data set, from its loader where that has its own."""
-    dataset = (config.get(f"{stage}_dataloader") or {}).get("dataset") or {}
-    return list(dataset.get("pipeline") or config.get(f"{stage}_pipeline") or ())
 
 
 def _sampling(steps: Sequence[Any]) -> Any:

@@ -1,7 +1,7 @@
 """`kill -9` of a recogniser's fine-tuning when some of its checkpoints lie there, then the same run again: a program, with a warm parent.
 
-`python tests/killing_recognizer.py HOME`, whose folder `data` holds the toy set's videos. Prints JSON: after which steps it was
-killed, how many steps the second process took, whether the bytes were those of a run left alone, and what was left lying about.
+`python tests/killing_recognizer.py HOME`, whose folder `data` holds the toy set's videos. Prints JSON, of each of FAMILIES: after
+which steps it was killed, how many steps the second process took, whether the bytes were those of a run left alone, what was left lying.
 """
 
 import hashlib
@@ -14,9 +14,22 @@ from pathlib import Path
 
 from killing import forked
 
-TSM = "mmaction2:tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
-CONFIG = {"epochs": 3, "batch_size": 6, "resolution": 32, "frames": 2, "views": "one"}
-KILLED_AFTER = (1, 3, 5, 9)  # of 9 steps, 3 an epoch: within an epoch, at the end of one, before the last validation
+SHORT = {"batch_size": 6, "resolution": 32, "views": "one"}
+# Backbone, config, killed after which steps of three an epoch.
+FAMILIES = {
+    # Within an epoch, at the end of one, before the last validation.
+    "tsm": (
+        "mmaction2:tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb",
+        {**SHORT, "epochs": 3, "frames": 2},
+        (1, 3, 5, 9),
+    ),
+    # Its head draws which frames it relates, from numpy's generator.
+    "trn": (
+        "mmaction2:trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb",
+        {**SHORT, "epochs": 1, "frames": 4},
+        (1,),
+    ),
+}
 
 
 def seen(state):
@@ -30,21 +43,30 @@ def seen(state):
 def main(home):
     from mmengine.model import BaseModel
 
-    from bench import checkpoints, planning, runner, store
+    from bench import checkpoints
     from bench.compat import mmaction2
-    from bench.specs import RunSpec
 
     mmaction2.import_mmaction()
     checkpoints.keeping.__wrapped__.__defaults__ = (0.0,)  # one after every step
     write, train_step = checkpoints.StateFile.write, BaseModel.train_step
+    print(json.dumps({name: killed(home, write, train_step, *family) for name, family in FAMILIES.items()}))
+
+
+def killed(home, write, train_step, backbone, config, killed_after):
+    """A run left alone, then one killed after each of these steps; `write` and `train_step` are the library's own."""
+    from mmengine.model import BaseModel
+
+    from bench import checkpoints, planning, runner, store
+    from bench.specs import RunSpec
+
     steps, last = home / "steps", home / "last"
     spec = RunSpec(
         dataset="toy",
-        backbone=TSM,
+        backbone=backbone,
         method="mmaction2_recognizer",
         protocol="few_shot",
         shots=1,
-        config=CONFIG,
+        config=config,
         limit=2,
     )
     resolved = planning.resolve(spec, home)
@@ -70,7 +92,7 @@ def main(home):
         runner.execute(resolved, home)
 
     wanted, taken, same, lasts, lying, trainings = None, [], [], [], [], []
-    for die_after in (None, *KILLED_AFTER):
+    for die_after in (None, *killed_after):
         shutil.rmtree(folder, ignore_errors=True)
         if die_after is not None:
             code = forked(lambda: run(die_after))  # noqa: B023 - called here
@@ -86,7 +108,7 @@ def main(home):
     files = sorted(path.name for path in folder.iterdir())
     record = store.read_record(home, resolved.run_id)
     told = {"columns": record["columns"], "trainings": trainings, "run": files}
-    print(json.dumps({"steps": taken, "same": same, "lasts": lasts, "lying": lying, **told}))
+    return {"steps": taken, "same": same, "lasts": lasts, "lying": lying, **told}
 
 
 if __name__ == "__main__":

@@ -1,22 +1,40 @@
 """MMAction2 1.2.0 beside a current torch, numpy and transformers, in one environment.
 
-Its last release is from October 2023 and does not import as it is. Three things stand in the way; all are put right
-here, before the first import, and nothing of its code is changed:
+Its last release is from October 2023 and does not import as it is. Nothing of its code is changed; the versions are checked first,
+and this is all that is done around it. While it is imported, and put back behind that:
 
-- The wheel lacks `mmaction.models.localizers.drn`, a temporal localiser, which `mmaction.models` imports. A stand-in
-  takes its place; the name is there, building it is an error.
-- `mmaction.models.multimodal` (VindLU) imports names that transformers 5 no longer has. MMAction2's own switch for a
-  machine without transformers is turned, so that its placeholders are registered.
-- A checkpoint of MMEngine holds a `HistoryBuffer`, which `torch.load` refuses since torch 2.6. It is on the list of
-  classes that `checkpoint_classes` allows while one is read, with what it is pickled with: numpy's constructors, and
-  `getattr` cut down to its own methods.
+- The wheel lacks `mmaction.models.localizers.drn`, a temporal localiser, which `mmaction.models` imports. A stand-in is there to be
+  imported; building what it names is an error.
+- So it is with four modules that no recogniser needs and that take seconds: a data set that brings NLTK and scikit-learn, and what
+  shards models over GPUs. Whoever imports them afterwards gets the real ones.
+- `transformers` cannot be imported, of which MMEngine wants one optimiser, if it is there.
+- Warnings are not heard, and Python's global generator, which an import draws from, is where it was.
 
-What needs compiled operators (`mmcv.ops`: TIN, RoI heads) is not there, because the pure Python `mmcv-lite` is used.
+What stays, within MMAction2 and MMEngine alone:
+
+- `mmaction.utils.dependency.WITH_MULTIMODAL` is False, MMAction2's own switch for a machine without transformers, so that placeholders
+  are registered for `mmaction.models.multimodal` (VindLU), which imports names that transformers 5 no longer has.
+- MMEngine's default scope is `mmaction`, as MMAction2's own tools set it, and its logger tells errors alone.
+
+While a model is built or drawn:
+
+- Its config asks for no weights from anywhere (`pretrained`, `init_cfg`, `clip_pretrained`), nor do its modules. Warnings are not heard.
+- For a model of shapes alone, a mode of torch's gives constructors the numbers that they read off tensors.
+
+While a checkpoint is read, inside `checkpoint_classes`:
+
+- A checkpoint of MMEngine holds a `HistoryBuffer`, which `torch.load` refuses since torch 2.6. It is on the list of allowed classes,
+  with what it is pickled with: numpy's constructors, and `getattr` cut down to its own methods.
+
+What needs compiled operators (`mmcv.ops`: TIN, RoI heads) is not there, because the pure Python `mmcv-lite` is used. What is done
+around its Runner and its pipelines stands in `mmaction2_training` and `mmaction2_data`.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import random
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -36,26 +54,26 @@ MADE_FOR = {"mmaction2": "1.2.0", "mmcv-lite": "2.1.0", "mmengine": "0.10.7"}
 NEEDS_OPERATORS = ("ResNetTIN",)  # asks for them when it runs, not when it is built
 
 
+@functools.cache
 def import_mmaction() -> ModuleType:
     """`mmaction`, with `mmaction.models` imported and its registries filled; the second call costs nothing.
 
     Raises:
         BenchError: it is not installed, or in a version that this module was not made for.
     """
-    if "mmaction.models" in sys.modules:
-        return sys.modules["mmaction"]
     _check_versions()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of three dead packages; ours are not heard here
-        _stand_in_for_what_takes_seconds()
-        mmaction = importlib.import_module("mmaction")
-        importlib.import_module("mmaction.utils.dependency").WITH_MULTIMODAL = False  # type: ignore[attr-defined]
-        _stand_in_for_drn()
-        with _hidden("transformers"):  # of which MMEngine wants one optimiser, if it is there
+    drawn = random.getstate()
+    try:
+        with warnings.catch_warnings(), _stand_ins(), _hidden("transformers"):
+            warnings.simplefilter("ignore")  # of three dead packages; ours are not heard here
+            mmaction = importlib.import_module("mmaction")
+            importlib.import_module("mmaction.utils.dependency").WITH_MULTIMODAL = False  # type: ignore[attr-defined]
             importlib.import_module("mmaction.models")
-        importlib.import_module("mmaction.utils").register_all_modules(init_default_scope=True)
-        # MMEngine tells of every value that is drawn, on the terminal.
-        importlib.import_module("mmengine.logging").MMLogger.get_current_instance().setLevel("ERROR")
+            importlib.import_module("mmaction.utils").register_all_modules(init_default_scope=True)
+            # MMEngine tells of every value that is drawn, on the terminal.
+            importlib.import_module("mmengine.logging").MMLogger.get_current_instance().setLevel("ERROR")
+    finally:
+        random.setstate(drawn)
     return mmaction
 
 
@@ -71,6 +89,17 @@ def read_config(path: Path) -> Mapping[str, Any]:
         from mmengine.config import Config
 
         return Config.fromfile(path)  # type: ignore[no-any-return]
+
+
+def dataset(recipe: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    """The data set of a config's stage ("train", "val" or "test"), the first where several are shown in turn; {} where it has none."""
+    found = (recipe.get(f"{stage}_dataloader") or {}).get("dataset") or {}
+    return found["datasets"][0] if "datasets" in found else found
+
+
+def steps(recipe: Mapping[str, Any], stage: str) -> list[dict[str, Any]]:
+    """The steps of a stage's pipeline, from its data set where that has its own; none where the config has none."""
+    return [dict(step) for step in dataset(recipe, stage).get("pipeline") or recipe.get(f"{stage}_pipeline") or ()]
 
 
 def build(path: Path, num_classes: int | None = None, values: bool = True, num_frames: int | None = None) -> nn.Module:
@@ -205,17 +234,31 @@ class _Absent:
         )
 
 
-def _stand_in_for_what_takes_seconds() -> None:
-    """A data set that brings NLTK and scikit-learn, and what shards models and brings most of torch.distributed: most of the import."""
-    for name, left_out in (
-        ("mmaction.datasets.charades_sta_dataset", "CharadesSTADataset"),
-        ("mmengine.optim.optimizer.zero_optimizer", "ZeroRedundancyOptimizer"),
-        ("mmengine.model.wrappers.fully_sharded_distributed", "MMFullyShardedDataParallel"),
-        ("mmengine._strategy.fsdp", "FSDPStrategy"),
-    ):
-        module = ModuleType(name)
-        setattr(module, left_out, _Absent)
-        sys.modules.setdefault(name, module)
+_STAND_INS = {  # module -> what is asked of it
+    "mmaction.models.localizers.drn.drn": "DRN",
+    "mmaction.datasets.charades_sta_dataset": "CharadesSTADataset",
+    "mmengine.optim.optimizer.zero_optimizer": "ZeroRedundancyOptimizer",
+    "mmengine.model.wrappers.fully_sharded_distributed": "MMFullyShardedDataParallel",
+    "mmengine._strategy.fsdp": "FSDPStrategy",
+}
+
+
+@contextmanager
+def _stand_ins() -> Iterator[None]:
+    """Within the block these modules hold a placeholder, unless they were imported already."""
+    put = {
+        name: ModuleType(name) for name in ("mmaction.models.localizers.drn", *_STAND_INS) if name not in sys.modules
+    }
+    for name, module in put.items():
+        module.__path__ = []
+        if name in _STAND_INS:
+            setattr(module, _STAND_INS[name], _Absent)
+    sys.modules.update(put)
+    try:
+        yield
+    finally:
+        for name in put:
+            del sys.modules[name]
 
 
 @contextmanager
@@ -229,16 +272,6 @@ def _hidden(package: str) -> Iterator[None]:
     finally:
         if hidden:
             del sys.modules[package]
-
-
-def _stand_in_for_drn() -> None:
-    name = "mmaction.models.localizers.drn"
-    package, module = ModuleType(name), ModuleType(f"{name}.drn")
-    package.__path__ = []
-    package.drn = module  # type: ignore[attr-defined]
-    module.DRN = _Absent  # type: ignore[attr-defined]
-    sys.modules.setdefault(package.__name__, package)
-    sys.modules.setdefault(module.__name__, module)
 
 
 def checkpoint_classes() -> AbstractContextManager[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from bench.compat.mmaction2 import import_mmaction
+from bench.compat import mmaction2
 from bench.contracts import BenchError, Video, Videos
 
 STAGES = ("train", "val", "test")
@@ -31,15 +31,12 @@ def steps(recipe: Mapping[str, Any], stage: str) -> list[dict[str, Any]]:
     Raises:
         BenchError: it has no such stage, or looks at something else than pictures.
     """
-    dataset = (recipe.get(f"{stage}_dataloader") or {}).get("dataset") or {}
-    if "datasets" in dataset:  # several data sets in turn, with one pipeline
-        dataset = dataset["datasets"][0]
-    if dataset.get("modality", "RGB") != "RGB":
+    if mmaction2.dataset(recipe, stage).get("modality", "RGB") != "RGB":
         raise BenchError("this recogniser looks at optical flow, which the videos here do not hold")
-    found = dataset.get("pipeline") or recipe.get(f"{stage}_pipeline")
+    found = mmaction2.steps(recipe, stage)
     if not found:
         raise BenchError(f"this recogniser's config has no {stage} pipeline; take one that has")
-    return [dict(step) for step in found]
+    return found
 
 
 def training_size(recipe: Mapping[str, Any]) -> int:
@@ -108,7 +105,7 @@ class Clips(Dataset[list[dict[str, Any]]]):
         seed: int,
         repeats: int = 1,
     ) -> None:
-        import_mmaction()
+        mmaction2.import_mmaction()
         from mmengine.dataset import Compose
 
         self.videos, self.labels, self.seed, self.repeats = videos, labels, seed, repeats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,12 +19,15 @@ def table(path: Path, columns: Sequence[tuple[str, str]], remedy: str) -> pd.Dat
         remedy: what to do where a column is missing; `{what}` and `{column}` in it are filled in.
 
     Raises:
-        BenchError: it is no csv, or has no such column.
+        BenchError: it is no csv, a row has more fields than the header, or there is no such column.
     """
     # As text: an id "001" must not become 1, nor a label "NA" a missing value.
+    # Of rows longer than the header pandas would make an index, and read every column as the one before it.
     try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:  # pandas' own errors and broken UTF-8 alike
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            found = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except (ValueError, pd.errors.ParserWarning) as error:  # pandas' own errors and broken UTF-8 alike
         raise BenchError(f"{path} is no readable csv: {str(error).strip()}") from error
     for what, column in columns:
         if column not in found:

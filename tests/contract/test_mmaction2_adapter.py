@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 from fakes import write_classes
-from small_recognizers import SIDE, TSM, load, release, shrink
+from small_recognizers import SIDE, TSM, load
 
 import bench as kpbench
 from adapters import _mmaction2
@@ -13,23 +13,11 @@ from baselines import mmaction2_as_is
 from bench import checks, clips, frames, places, planning
 from bench.contracts import RECOGNIZER, BenchError, Classes, NotApplicable
 
-pytestmark = pytest.mark.mmaction2
+pytestmark = [pytest.mark.mmaction2, pytest.mark.usefixtures("small_pictures")]
 
 TSN = "tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb"
 X3D = "x3d_s_13x6x1_facebook-kinetics400-rgb"
 TRN = "trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb"
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    shrink(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory):
-    """A checkpoint with its records beside the weights, and the model that it is of."""
-    path = tmp_path_factory.mktemp("released") / "mine.pth"
-    return path, release(path)
 
 
 # --- what it computes ---------------------------------------------------------------------------------------------------

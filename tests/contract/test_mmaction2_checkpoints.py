@@ -10,25 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_recognizers import SIDE, TSM, built, load, release, shrink
+from small_recognizers import SIDE, TSM, built, load
 
 from adapters import _mmaction2_checkpoint
 from bench import plugins, recognizers
 from bench.contracts import BenchError
 
-pytestmark = pytest.mark.mmaction2
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    shrink(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory):
-    """A checkpoint with its records beside the weights, and the model that it is of."""
-    path = tmp_path_factory.mktemp("released") / "mine.pth"
-    return path, release(path)
+pytestmark = [pytest.mark.mmaction2, pytest.mark.usefixtures("small_pictures")]
 
 
 def test_a_checkpoint_of_mmengine_is_taken_whole_whatever_its_classes(released, tmp_path):

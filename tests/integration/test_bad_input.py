@@ -163,6 +163,10 @@ LIST_FAULTS = {
         ["unknown role 'trian'", "train, val, test"],
     ),
     "a row too long": (lambda lines: [*lines, "a,b,c,d,e,f"], ["rows.csv is no readable csv", "saw 6"]),
+    "every row too long": (
+        lambda lines: [lines[0], *(f"{line}," for line in lines[1:])],
+        ["rows.csv is no readable csv"],
+    ),
     "only a header": (lambda lines: lines[:1], ["no videos"]),
 }
 

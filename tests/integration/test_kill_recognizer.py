@@ -17,8 +17,12 @@ def test_killed_within_and_between_epochs_it_ends_with_the_same_bytes(toy_worksp
     program = [sys.executable, str(ROOT / "tests" / "killing_recognizer.py"), str(toy_workspace.parent)]
     done = subprocess.run(program, capture_output=True, text=True, env=env, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(found)
+    families = json.loads(done.stdout.splitlines()[-1])
+    print(families)
+    found = families["trn"]
+    assert found["steps"] == [3, 2] and found["same"] == [True, True] and found["lying"] == []
+    assert found["lasts"][0] == found["lasts"][1]
+    found = families["tsm"]
     assert found["steps"] == [9, 8, 6, 4, 0] and found["same"] == [True] * 5
     assert set(found["lasts"]) == {found["lasts"][0]} and found["lasts"][0].startswith("9 ")
     assert found["lying"] == [] and found["run"] == ["COMPLETE", "predictions.npz", "run.json", "scores.csv"]

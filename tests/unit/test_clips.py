@@ -13,7 +13,7 @@ RATES = (None, 25.0, 29.97, 15.0)
 
 
 def steps_of(name):
-    return recognizers._pipeline(mmaction2.read_config(recognizers.path_of(name)), "test")
+    return mmaction2.steps(mmaction2.read_config(recognizers.path_of(name)), "test")
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,46 @@ pytestmark = pytest.mark.mmaction2
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
-import io, os
+import io, logging, os, random, signal, sys, warnings
+import cv2
+import numpy as np
 import torch
 
 torch.set_num_threads(1)
-from bench.compat.mmaction2 import checkpoint_classes, import_mmaction
+from bench.compat.mmaction2 import _STAND_INS, checkpoint_classes, import_mmaction
 
+
+def process():
+    return {
+        "environment": dict(os.environ),
+        "path": list(sys.path),
+        "warnings": list(warnings.filters),
+        "logging": (logging.root.level, list(logging.root.handlers), logging.raiseExceptions),
+        "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)],
+        "hooks": (sys.excepthook, sys.displayhook),
+        "generators": (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()),
+        "torch": (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled(), torch.load),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
+        "allowed": torch.serialization.get_safe_globals(),
+        "opencv": cv2.getNumThreads(),
+        "modules": {n: m for n, m in sys.modules.items() if n.startswith(("torch", "transformers", "numpy"))},
+    }
+
+
+before = process()
 mmaction = import_mmaction()
+after = process()
+new = after["modules"].keys() - before["modules"].keys()
+after["modules"] = {n: after["modules"].get(n) for n in before["modules"]}
+changed = [what for what in before if before[what] != after[what]]
+placeholders = [n for n in sys.modules if n.startswith("mm") and getattr(sys.modules[n], "__spec__", 1) is None]
+left = sorted(set(_STAND_INS) & set(sys.modules)) + placeholders + [n for n in new if n.startswith("transformers")]
+from mmengine._strategy.fsdp import FSDPStrategy
+
+from bench.compat import mmaction2_training
+
+sharding = "_Absent" not in repr(FSDPStrategy)
+import transformers
 assert import_mmaction() is mmaction
 if os.path.exists("/proc/self/maps"):
     assert "libGL." not in open("/proc/self/maps").read(), "libGL was loaded"
@@ -69,6 +102,7 @@ try:
 except Exception as error:
     evil = "refused"
 print({"frames": tuple(frames.shape), "logits": tuple(logits.shape), "mean": float(mean), "evil": evil, "outside": outside})
+print({"changed": changed, "left": left, "sharding": sharding})
 """
 
 
@@ -76,7 +110,8 @@ print({"frames": tuple(frames.shape), "logits": tuple(logits.shape), "mean": flo
 def test_a_recogniser_builds_runs_and_its_checkpoint_loads(tmp_path):
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    seen = ast.literal_eval(done.stdout.strip().splitlines()[-1])
+    seen, process = map(ast.literal_eval, done.stdout.strip().splitlines()[-2:])
+    assert process == {"changed": [], "left": [], "sharding": True}, "what the import does to the process around it"
     assert seen == {"frames": (6, 512, 1, 1), "logits": (2, 7), "mean": 2.0, "evil": "refused", "outside": "refused"}
 
 
@@ -104,3 +139,8 @@ def test_other_versions_are_refused_by_name(monkeypatch):
         BenchError, match=r"mmcv-lite 2\.2\.0 \(here: 2\.1\.0\), no-such-package 1 \(here: not installed\)"
     ):
         mmaction2._check_versions()
+    mmaction2.import_mmaction.cache_clear()  # as for somebody who has not asked before, whatever others have imported
+    with pytest.raises(BenchError, match=r"mmcv-lite 2\.2\.0"):
+        mmaction2.import_mmaction()
+    with pytest.raises(BenchError, match=r"mmcv-lite 2\.2\.0"), mmaction2.checkpoint_classes():
+        pass

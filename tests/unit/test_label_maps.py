@@ -1,5 +1,6 @@
 """From a recogniser's classes to a data set's: by name, by a file, in alphabetical order; what does not fit is named."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from baselines import mmaction2_as_is as as_is
 from bench.contracts import BenchError, Classes, NotApplicable
+from bench.specs import ResolvedRun, RunSpec, as_pairs
 
 OWN = ["abseiling", "push up", "situp", "zumba"]
 OURS = ("exercise", "climbing")
@@ -107,6 +109,8 @@ def test_without_a_map_it_says_what_to_give():
         ("m.json", "[1]", "is no object such as"),
         ("m.csv", "a,b\n1,2\n", "has the columns a, b; they are source and class"),
         ("m.csv", "source,class\n1,\n", "line 2: a field is empty"),
+        ("m.csv", "source,class\n1,exercise\n2\n", "line 3: a field is empty"),
+        ("m.csv", "source,class\n1,exercise\n2,climbing, up\n", "line 3: it has more than two fields"),
         ("m.yaml", "", "is a .json or a .csv file"),
     ],
 )
@@ -120,12 +124,21 @@ def test_its_own_list_has_as_many_classes_as_it(own):
         as_is.mapping(as_is.Config(own_classes=own), 400, OURS)
 
 
+def run_id(config):
+    """Of a run that differs from others in this config alone."""
+    spec = RunSpec(dataset="toy", backbone="b", method="mmaction2_as_is", protocol="zero_shot")
+    settings = as_pairs(dataclasses.asdict(config))
+    facts = {"manifest": "m", "backbone": "b", "adapter": "a", "num_frames": 8, "bank": None, "versions": ()}
+    return ResolvedRun(spec=spec, config=settings, **facts).run_id
+
+
 def test_a_file_is_known_by_its_content(tmp_path):
     file = write(tmp_path, "map.json", {"0": "exercise"})
     config = as_is.Config(label_map=file)
     assert as_is.Config(label_map=config.label_map) == config and config.label_map.startswith(f"{file}@")
     moved = as_is.Config(label_map=write(tmp_path, "moved.json", {"0": "exercise"}))
-    assert moved.label_map[-17:] == config.label_map[-17:]
+    assert run_id(moved) == run_id(config) and moved != config, "the same run, wherever its map lies"
+    assert run_id(as_is.Config(label_map=write(tmp_path, "other.json", {"1": "exercise"}))) != run_id(config)
     (tmp_path / "map.json").write_text("{}")
     with pytest.raises(BenchError, match="is not what it was when this run was planned"):
         as_is.Config(label_map=config.label_map)
