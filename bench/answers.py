@@ -17,6 +17,7 @@ from bench.contracts import BenchError
 from bench.manifest import UNPRINTABLE
 
 MUST = "a file has the column video_id and either rank_1, rank_2, ... or a column of scores a class"
+WORDS = "; columns of class names are called rank_1, rank_2, ..."
 Name = str | int
 
 
@@ -72,7 +73,9 @@ def _csv(text: str) -> Iterator[Answer]:
         header = [name.strip() for name in next(reader, [])]
         ranks = [name for name in header if re.fullmatch(r"rank_\d+", name)]
         if header.count("video_id") != 1 or len(header) < 2:
-            raise BenchError(f"line 1: its columns are {listed(header)}; {MUST}")
+            parted = next((sign for sign in (";", "\t") if len(header) == 1 and sign in header[0]), "")
+            commas = f"; fields are parted by commas, not by {shown(parted)}" if parted else ""
+            raise BenchError(f"line 1: its columns are {listed(header)}; {MUST}{commas}")
         if twice := [name for name, num in Counter(header).items() if num > 1]:
             raise BenchError(f"line 1: the column {shown(twice[0])} is there twice")
         if "" in header:
@@ -94,7 +97,7 @@ def _csv(text: str) -> Iterator[Answer]:
 def _row(where: str, row: dict[str, str], ranks: Sequence[str]) -> Answer:
     video_id = row.pop("video_id")
     if not ranks:
-        given: dict[Name, float] = {name: _score(where, name, value) for name, value in row.items() if value}
+        given: dict[Name, float] = {name: _score(where, name, value, WORDS) for name, value in row.items() if value}
         return _answer(where, video_id, None, given)
     ranked = [row[name] for name in ranks]
     while ranked and not ranked[-1]:
@@ -172,13 +175,15 @@ def _answer(where: str, video_id: Any, ranked: Sequence[Any] | None, scores: Map
     return Answer(where, str(video_id), ranked=tuple(names))
 
 
-def _score(where: str, name: Name, value: Any) -> float:
+def _score(where: str, name: Name, value: Any, words: str = "") -> float:
+    """A score as a finite number; `words` say what to do where it is a text."""
+    hint = ""
     try:
         number = math.nan if isinstance(value, bool) or value is None else float(value)
     except (TypeError, ValueError, OverflowError):
-        number = math.nan
+        number, hint = math.nan, words
     if not math.isfinite(number):
-        raise BenchError(f"{where}: the score of {shown(name)} is {shown(value)}, which is no finite number")
+        raise BenchError(f"{where}: the score of {shown(name)} is {shown(value)}, which is no finite number{hint}")
     return number
 
 

@@ -6,6 +6,7 @@ Shape legend: N test videos, C classes.
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,10 +45,13 @@ class Matcher:
         self._known |= {name: i for i, name in enumerate(self.names)}
         self._by_loose = {_loose(name): i for i, name in enumerate(self.names) if loose[_loose(name)] == 1}
         self.unknown: Counter[str] = Counter()
+        self.by_number: set[int] = set()  # classes that were called by their number
 
     def __call__(self, name: Name) -> int | None:
         """The number of the class; None, and it is counted among the unknown ones, where there is none."""
         found = self._known.get(name)
+        if found is not None and name != self.names[found]:
+            self.by_number.add(found)
         if found is None and isinstance(name, str):
             found = self._by_loose.get(_loose(name) or "\0")
         if found is None:
@@ -55,14 +59,20 @@ class Matcher:
         return found
 
     def nearest(self, name: str) -> str:
-        """The class name most like it; "" where none is like it at all."""
+        """The class name most like it, or else the longest that stands in it as words; "" where there is neither."""
         by_loose = {_loose(known): known for known in self.names}
         near = difflib.get_close_matches(_loose(name), by_loose, n=1, cutoff=0.5)
-        return by_loose[near[0]] if near else ""
+        words = f" {' '.join(_words(name))} "
+        within = [known for known in self.names if f" {' '.join(_words(known))} " in words]
+        return by_loose[near[0]] if near else max(within, key=len, default="")
 
 
 def _loose(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name.casefold())
 
 
 def judge(
@@ -143,9 +153,10 @@ def judge(
         "twice": sorted(set(twice)),
         "unknown_videos": foreign,
         "unknown_classes": {n: {"times": k, "nearest": match.nearest(n)} for n, k in match.unknown.most_common()},
+        "by_number": {str(number): class_names[number] for number in sorted(match.by_number)},
         "short_lists": short,
     }
-    return Judged(logits, answered, _not_scored(kind, short, stand_ins), report)
+    return Judged(logits, answered, _not_scored(kind, answers[0].scores is not None, short, stand_ins), report)
 
 
 def _places(answer: Answer, match: Matcher) -> list[tuple[int, int | None]]:
@@ -221,10 +232,11 @@ def _ordered(scores: np.ndarray, classes: Sequence[int | None], own: np.ndarray)
     return found
 
 
-def _not_scored(kind: str, short: int, stand_ins: int) -> dict[str, str]:
+def _not_scored(kind: str, has_scores: bool, short: int, stand_ins: int) -> dict[str, str]:
     found: dict[str, str] = {}
     if kind == "ranking":
-        why = "an order of classes tells no probabilities; of logits or probabilities say --scores"
+        why = "an order of classes tells no probabilities"
+        why += "; where the scores are logits or probabilities, say so with --scores" if has_scores else ""
         found |= {"nll": why, "ece": why}
     if short:
         found["top5"] = f"{short} answers name fewer than five classes"

@@ -70,20 +70,23 @@ def _told(report: Mapping[str, Any]) -> Iterator[str]:
         f"{100 * report['top1_all']:.2f} over all {report['num_videos']} test videos (no answer is wrong); the tables show the latter"
     )
     for key, words in (
-        ("missing", "test videos without an answer"),
-        ("twice", "videos answered twice, in the same way"),
-        ("unknown_videos", "answers on what is no test video here, ignored"),
+        ("missing", "test video{} without an answer"),
+        ("twice", "video{} answered twice, in the same way"),
+        ("unknown_videos", "answer{} on what is no test video here, ignored"),
     ):
         if found := report[key]:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            yield f"{len(found)} {words}: {', '.join(found[:SHOWN])}{more}"
+            yield f"{len(found)} {words.format('s' * (len(found) > 1))}: {', '.join(found[:SHOWN])}{more}"
     unknown = report["unknown_classes"]
     for given, about in list(unknown.items())[:SHOWN]:
         hint = f"; did you mean {about['nearest']!r}?" if about["nearest"] else ""
         yield f"no class is called {given!r} ({about['times']} times, wrong each time){hint}"
     if len(unknown) > SHOWN:
         yield f"and {len(unknown) - SHOWN} more names that are no class"
-    if report["short_lists"]:
-        yield f"{report['short_lists']} answers name fewer than five classes"
+    if called := [f"{number} is {name!r}" for number, name in report.get("by_number", {}).items()]:
+        more = f" and {len(called) - SHOWN} more" if len(called) > SHOWN else ""
+        yield f"classes called by number, from 0 in the data set's order: {', '.join(called[:SHOWN])}{more}"
+    if short := report["short_lists"]:
+        yield f"{short} answer{'s name' if short > 1 else ' names'} fewer than five classes"
     for metric, why in report["not_applicable"].items():
         yield f"{metric}: n/a, {why}"

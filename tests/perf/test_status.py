@@ -43,7 +43,7 @@ def test_status_over_a_hundred_thousand_runs(home):
     # As big as what a submission keeps of a run; those that failed keep it elsewhere.
     records = (next(store.run_folder(home, run_id).glob("[rF]*.json")) for run_id in ids)
     tasks = [{"lease": run_id, "run": json.loads(path.read_text())} for run_id, path in zip(ids, records, strict=True)]
-    job = jobs.create(home, {"runs": tasks}, {"where": "slurm", "source": "s", "sweep": "leaderboard"})
+    job = jobs.create(home, {"runs": tasks}, {"where": "local", "source": "s", "sweep": "leaderboard"})
     size = (job.folder / "runs.jsonl").stat().st_size / 1e6
     print(f"\n{len(ids)} runs, {sum(store.is_complete(home, r) for r in ids)} complete; runs.jsonl {size:.0f} MB")
     for what, words, before in (

@@ -217,6 +217,8 @@ def test_scores_are_an_order_unless_said_otherwise():
     entries = [{"video_id": v, "scores": {"run": 0.1, "clap": 0.7, "wave": 0.7}} for v in IDS]
     logits = judge(entries).logits[1]
     assert logits[1] == logits[6] == 0 and logits[4] == -1 and logits.argmax() == 1
+    assert "--scores" in judge(entries).not_scored["nll"], "they may be logits"
+    assert "--scores" not in judge(good()).not_scored["nll"], "lists are an order, whatever is said"
 
 
 @pytest.mark.parametrize("name", ["apply_lipstick", "ApplyLipstick", 0, "0", "APPLY LIPSTICK"])
@@ -227,7 +229,29 @@ def test_a_class_is_found_by_number_and_whatever_its_case_and_signs(name):
 
 def test_a_name_that_is_a_number_goes_before_the_number():
     match = judging.Matcher(("1", "0"))
-    assert (match("0"), match("1"), match(0), match(1)) == (1, 0, 0, 1)
+    assert (match("0"), match("1")) == (1, 0) and not match.by_number
+    assert (match(0), match(1)) == (0, 1) and match.by_number == {0, 1}
+
+
+def test_classes_that_are_called_by_number_are_told_with_their_names(command, tmp_path):
+    by_number = [{"video_id": v, "ranked": [int(label)]} for v, label in zip(IDS, LABELS, strict=True)]
+    _, said, _ = command(jsonl(tmp_path / "a.jsonl", by_number), "--protocol", "zero_shot")
+    assert "called by number, from 0 in the data set's order: 0 is 'Apply Lipstick', 1 is 'clap', 2 is 'dive'" in said
+    _, said, _ = command(jsonl(tmp_path / "b.jsonl", good()), "--protocol", "zero_shot", name="by name")
+    assert "by number" not in said
+
+
+@pytest.mark.parametrize(
+    ("said", "near"),
+    [
+        ("The person in this video seems to swim, I think.", "swim"),
+        ("I would say: apply_lipstick (makeup)", "Apply Lipstick"),
+        ("aply lipstik", "Apply Lipstick"),
+        ("the swimmers are swimming in some pool", ""),
+    ],
+)
+def test_the_nearest_of_a_sentence_is_the_class_that_stands_in_it(said, near):
+    assert judging.Matcher(CLASSES).nearest(said) == near
 
 
 # --- scores ----------------------------------------------------------------------------------------------------------
@@ -289,7 +313,9 @@ def test_logits_of_some_videos_and_of_lists_are_refused():
         (".csv", "video_id,rank_1,rank_2\na,,run\n", "line 2: '' is no class name"),
         (".csv", "video_id,run\na,0.5\nb,nan\n", "line 3: the score of 'run' is 'nan', which is no finite number"),
         (".csv", "video_id,run\na,inf\n", "line 2: the score of 'run' is 'inf'"),
-        (".csv", "video_id,run\na,much\n", "line 2: the score of 'run' is 'much'"),
+        (".csv", "video_id,run\na,much\n", "line 2: the score of 'run' is 'much', .* are called rank_1, rank_2"),
+        (".csv", "video_id;rank_1\na;run\n", "parted by commas, not by ';'"),
+        (".csv", "video_id\trank_1\na\trun\n", r"parted by commas, not by '\\t'"),
         (".csv", 'video_id,rank_1\na,"run\n', "is no csv"),
         (".csv", "video_id,rank_1\na,ru\0n\n", "line 2: it holds a NUL"),
         (".csv", "video_id,rank_1\na\x1b[2J,run\n", r"line 2: 'a\\x1b\[2J' holds a control character"),
