@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -595,6 +596,37 @@ def test_a_damaged_run_that_was_mended_is_whole_again(tmp_path):
     assert set(Results(tmp_path).runs["status"]) == {"complete", "damaged"}, "and from the index"
     path.write_bytes(content)
     assert set(Results(tmp_path).runs["status"]) == {"complete"}
+
+
+def test_a_damaged_run_whose_folder_was_deleted_as_it_says_is_gone(tmp_path):
+    ids = fill(tmp_path)
+    half(run_folder(tmp_path, ids[0]) / "predictions.npz")
+    assert "damaged" in set(Results(tmp_path).runs["status"])
+    store.remove(tmp_path, ids[0])
+    same(_table.frame(index.refresh(tmp_path)), anew(tmp_path))
+    same(known(tmp_path), anew(tmp_path))
+    assert sorted(Results(tmp_path).runs["run_id"]) == sorted(ids[1:])
+
+
+COLUMNS = ("dataset", "protocol", "backbone", "label", "shots", "split", "seed", "top1")
+
+
+def test_few_columns_of_the_runs_are_those_of_all(tmp_path):
+    """Also which runs are shown, and what a data set is called, depends on columns that were not asked for."""
+    (run,) = synthetic.made(backbones=1, methods=1)
+    newer = {"versions": {**run.record["columns"]["versions"], "adapter": 2}}
+    other, trial = {"manifest": "m2", "series": "s2"}, {"evaluation": "validation", "series": "s3"}
+    for number, changed in enumerate(({}, newer, other, trial)):
+        record = {**run.record, "columns": {**run.record["columns"], **changed}}
+        synthetic.put(tmp_path, dataclasses.replace(run, run_id=f"{number:012x}", record=record))
+    synthetic.put(tmp_path, dataclasses.replace(run, run_id=f"{9:012x}"))
+    (run_folder(tmp_path, f"{9:012x}") / "run.json").write_text("{")
+    found = store.states(tmp_path, COLUMNS)
+    assert found["run_id"].tolist() == [f"{number:012x}" for number in (1, 2, 9)] and len(set(found["dataset"])) == 3
+    same(found, Results(tmp_path).runs[["run_id", "status", "reason", *COLUMNS]])
+    for number in range(4):
+        store.remove(tmp_path, f"{number:012x}")
+    same(store.states(tmp_path, COLUMNS[:-1]), Results(tmp_path).runs[["run_id", "status", "reason", *COLUMNS[:-1]]])
 
 
 @pytest.mark.parametrize("how", ["gone", "cut", "spoilt in place"])
