@@ -77,7 +77,9 @@ def queue(monkeypatch):
     def ask(*words):
         if words[0] == "squeue":
             jobs = [(array, state, name) for array, (name, states) in arrays.items() for state in states]
-            return "".join(" ".join(job) + "\n" for job in [*jobs, ("99", "RUNNING", "of somebody else")])
+            return "".join(
+                " ".join(job) + "\n" for job in [*jobs, ("98", "RUNNING", ""), ("99", "RUNNING", "of somebody else")]
+            )
         assert words[0] == "scancel"
         for array in words[1:]:
             del arrays[array]

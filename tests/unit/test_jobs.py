@@ -167,7 +167,9 @@ def test_nothing_submitted_is_said(tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_a_damaged_submission_is_said(job, text):
     (job.folder / "submission.json").write_text(text)
-    with pytest.raises(BenchError, match=r"submission\.json cannot be read .*delete the folder of this submission and start"):
+    with pytest.raises(
+        BenchError, match=r"submission\.json cannot be read .*delete the folder of this submission and start"
+    ):
         print(jobs.Job(job.folder).submission)
 
 
