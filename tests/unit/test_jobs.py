@@ -35,7 +35,14 @@ def test_a_task_is_open_until_it_is_closed_or_its_run_is_complete_whoever_did_it
     assert job.open_tasks("runs") == [0] and job.result("runs", 1) is None
     job.close("runs", 0, {"run_id": RUN, "error": "no"})
     assert job.open_tasks("runs") == [] and job.results("runs") == [{"run_id": RUN, "error": "no"}]
-    assert job.is_open("features", 0)
+    assert job.is_open("features", 0) and job.open_tasks("features") == []
+
+
+def test_what_one_stage_came_to_says_nothing_of_the_other(job):
+    job.close("features", 0, {"lost": True, "error": "given up"})
+    assert job.open_tasks("runs") == [0, 1] and job.results("runs") == job.lost("runs") == []
+    job.close("runs", 0, {"run_id": RUN, "error": "no"})
+    assert len(job.results("features")) == len(job.lost("features")) == len(job.results("runs")) == 1
 
 
 def test_a_submission_is_finished_once_nothing_is_open_or_lost(job):
