@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from fake_results import COOP, FakeResults
 from latex import compiled
-from test_results import NASTY, nasty_table
+from result_tables import NASTY, nasty_table
 
 from results import _latex, _tables, cost, leaderboard
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from fake_results import COOP, KNOWING, FakeResults
 from markdown_it import MarkdownIt
-from test_results import NASTY
+from result_tables import NASTY
 
 from bench import _page
 from results import _grid, _tables, base_to_novel, cost, few_shot, leaderboard, per_class, zero_shot
