@@ -126,7 +126,8 @@ def _submissions(home: Path, days: float) -> Iterator[tuple[Path, str]]:
 
 def _stores(home: Path, days: float) -> Iterator[tuple[Path, str]]:
     """Stores of features that no run was made from; a store that grows, or that open work may be waiting for, stays."""
-    waiting = any(job.open_tasks(stage) for job in map(jobs.Job, (home / "jobs").glob("*")) for stage in job.stages)
+    made = (jobs.Job(home / "jobs" / job_id) for job_id in jobs.all_ids(home))
+    waiting = any(job.open_tasks(stage) for job in made for stage in job.stages)
     if places.is_shared(home) or waiting:
         return
     used: set[str] = set()

@@ -52,7 +52,7 @@ def refresh(home: Path) -> Index:
         known = _stamps(old.runs)
         if known == now:
             return old
-        same = {run_id for run_id, was in known.items() if now.get(run_id) == was}
+        same = {run_id for run_id, was in known.items() if was is not None and now.get(run_id) == was}
         kept = Index(old.runs.filter(pc.is_in(old.runs["run_id"], pa.array(sorted(same), pa.string()))), old.lists)
         index = merged([kept, _read(home, [run_id for run_id in now if run_id not in same])])
         if index.runs.equals(old.runs):

@@ -33,7 +33,7 @@ class Tasks(Sequence[dict[str, Any]]):
     """The tasks of a stage, in the order in which they are best begun; each is read when it is asked for, for there may be many.
 
     Args:
-        path: a file of lines of JSON: the leases of all tasks in the first, then a task a line. Where it is absent there is none.
+        path: a file of lines of JSON: the leases of all tasks in the first, then a task a line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,19 +44,22 @@ class Tasks(Sequence[dict[str, Any]]):
         """The name of the claim on each task; of one that makes a run it is the run's id.
 
         Raises:
-            BenchError: the file is damaged.
+            BenchError: the file is absent or damaged.
         """
         try:
             with self._path.open("rb") as file:
-                return list(_parsed(self._path, file.readline())["leases"])
-        except FileNotFoundError:
-            return []
+                found = _parsed(self._path, file.readline()).get("leases")
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        if not isinstance(found, list) or not all(isinstance(lease, str) for lease in found):
+            raise _unreadable(self._path, "its first line tells no leases")
+        return found
 
     @cached_property
     def _lines(self) -> list[bytes]:
         lines = self._path.read_bytes().splitlines()[1:] if self.leases else []
         if len(lines) != len(self.leases):
-            raise BenchError(f"{self._path} is cut off; start the same command again")
+            raise _unreadable(self._path, f"it has {len(lines)} of {len(self.leases)} tasks")
         return lines
 
     def __len__(self) -> int:
@@ -269,7 +272,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         return _parsed(path, path.read_bytes())
     except OSError as error:
-        raise BenchError(f"{path} cannot be read ({error}); start the same command again") from error
+        raise _unreadable(path, error) from error
 
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:
@@ -279,5 +282,11 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError("it is no record")
     except ValueError as error:
-        raise BenchError(f"{path} cannot be read ({error}); start the same command again") from error
+        raise _unreadable(path, error) from error
     return found
+
+
+def _unreadable(path: Path, why: object) -> BenchError:
+    return BenchError(
+        f"{path} cannot be read ({why}); delete the folder of this submission and start the same command again"
+    )

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,10 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
                     ids.setdefault(one.name, []).append(_array(part, job, one, site, before, root))
                 before = ids[one.name]
         except BaseException as error:
-            _scancel([i for known in ids.values() for i in known])
+            taken = {i for known in ids.values() for i in known}
+            with suppress(BenchError):  # Ctrl-C within sbatch: Slurm has a job whose id nobody was told
+                taken |= _arrays(job)
+            _scancel(sorted(taken))
             if isinstance(error, subprocess.CalledProcessError) or type(error).__name__ == "FailedJobError":
                 raise BenchError(
                     f"Slurm does not take the job ({_words(error)}), which asks for {_wanted(one.wanted)}; {site.path} says so"
@@ -164,6 +167,7 @@ def _environment(site: Site, home: Path, root: Path) -> Iterator[None]:
     }
     before = dict(os.environ)
     os.environ.update(told)
+    os.environ.pop("SBATCH_JOB_NAME", None)  # it would win over the name that a submission's jobs are found by
     try:
         yield
     finally:
@@ -203,8 +207,8 @@ def queue() -> dict[str, dict[str, int]]:
 def _queued() -> Iterator[tuple[str, str, str]]:
     """Submission, array id and state of each job of this user's submissions that is in the queue."""
     for line in ask("squeue", "--me", "--noheader", "--array", "--format=%F %T %j").splitlines():
-        array, state, name = line.strip().split(maxsplit=2)
-        if mine := re.fullmatch(NAME, name):
+        array, state, *name = line.strip().split(maxsplit=2)
+        if mine := re.fullmatch(NAME, "".join(name)):  # others' may have none
             yield mine[1], array, state
 
 
@@ -217,8 +221,13 @@ def cancel(job: Job) -> None:
     if not is_on_slurm(job):
         raise BenchError(f"{job.job_id} was not submitted to Slurm; Ctrl-C ends it where it runs")
     job.cancel()
-    if ids := sorted({array for job_id, array, _ in _queued() if job_id == job.job_id}):
-        ask("scancel", *ids)
+    if ids := _arrays(job):
+        ask("scancel", *sorted(ids))
+
+
+def _arrays(job: Job) -> set[str]:
+    """Ids of a submission's arrays that are in the queue."""
+    return {array for job_id, array, _ in _queued() if job_id == job.job_id}
 
 
 def _scancel(ids: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ Queue = Mapping[str, Mapping[str, int]]  # submission -> state -> how many of it
 
 
 def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tuple[list[tuple[str, ...]], int]:
-    """A row for each submission with something left, and the exit code that they come to together.
+    """A row for each submission with something left or that is damaged, and the exit code that they come to together.
 
     Args:
         ask: what Slurm has in its queue, None where that cannot be known; `slurm.queue`, which raises then, unless given.
@@ -30,11 +30,18 @@ def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tu
         job = jobs.Job(home / "jobs" / job_id)
         if job.is_finished:
             continue
-        left = {stage: len(job.open_tasks(stage)) for stage in jobs.STAGES}
-        lost = sum(len(job.lost(stage)) for stage in jobs.STAGES)
+        try:
+            left = {stage: len(job.open_tasks(stage)) for stage in jobs.STAGES}
+            lost = sum(len(job.lost(stage)) for stage in jobs.STAGES)
+            on_slurm = slurm.is_on_slurm(job)
+        except BenchError as error:  # the others are shown all the same
+            if (job.folder / "submission.json").is_file():  # else it was discarded while we looked
+                code = max(code, FAILED)
+                rows.append((job_id, *[""] * 5, f"damaged: {error}"))
+            continue
         if not any(left.values()) and not lost:
             continue
-        if slurm.is_on_slurm(job) and not was_asked:
+        if on_slurm and not was_asked:
             known, was_asked = (ask or slurm.queue)(), True
         states = (known or {}).get(job_id, {})
         state = ", ".join(f"{number} {name.lower()}" for name, number in sorted(states.items()))
@@ -42,7 +49,7 @@ def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tu
             code = GOING
         elif job.is_cancelled:
             state = "cancelled"
-        elif not slurm.is_on_slurm(job):
+        elif not on_slurm:
             state = "here"
         elif known is None:
             code, state = GOING, "not known: Slurm does not answer"

@@ -173,6 +173,7 @@ def resume(which: Which = None) -> None:
     job.resume()
     left = sum(len(job.open_tasks(stage)) for stage in jobs.STAGES)
     if not left:
+        job.finish()  # again, for whoever looks
         out.print(f"nothing is left of {job.job_id}")
         return
     for name, arrays in slurm.submit(job, sites.load(sites.find(job.home)), root).items():

@@ -113,6 +113,7 @@ def _runs(home: Path, each: bool) -> bool:
     if runs.empty:
         out.print(f"no runs yet in {home}; make bench starts some")
         return False
+    bad = runs[runs["status"].isin(["failed", "damaged"])]
     if each:
         for r in runs.to_dict("records"):
             shots = "" if pd.isna(r["shots"]) else f" K={r['shots']}"
@@ -120,7 +121,7 @@ def _runs(home: Path, each: bool) -> bool:
             top1 = r.get("top1")  # no column of it where no run has any
             shown = f"{r['status']:>5}" if top1 is None or pd.isna(top1) else f"{100 * top1:5.1f}"
             out.print(f"{r['run_id']}  {shown}  {r['dataset']}  {r['backbone']}  {r['label']}  {setting}")
-        return False
+        return bool(len(bad))
     counted = runs[by].assign(**{state: runs["status"] == state for state in STATES}).groupby(by, dropna=False).sum()
     heads = ["data set", "protocol", "backbone", "method"]
     while len(counted) > ROWS and len(heads) > 1:  # the last of them go together until it can be read
@@ -129,7 +130,6 @@ def _runs(home: Path, each: bool) -> bool:
     keys = [key if isinstance(key, tuple) else (key,) for key in counted.index]
     rows = [(*map(str, key), *map(str, row)) for key, row in zip(keys, counted.to_numpy(), strict=True)]
     print_table(Table(*heads, *STATES, box=None), rows)
-    bad = runs[runs["status"].isin(["failed", "damaged"])]
     for (state, reason), some in bad.groupby(["status", "reason"], sort=False):
         more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
         err.print(f"{state:7} {', '.join(some['run_id'].head(NAMED))}{more}  {reason}")

@@ -3,7 +3,7 @@
 import pytest
 from commands import bench
 
-from bench import jobs, slurm
+from bench import jobs, slurm, worker
 from bench.cli import _submissions, cluster
 from bench.contracts import BenchError
 from bench.leases import Leases
@@ -30,8 +30,9 @@ def two(tmp_path, monkeypatch):
 
 def test_logs_of_a_run_that_the_earlier_of_two_submissions_did(two, monkeypatch, capsys):
     two[0].close("runs", 0, {"run_id": RUN, "log": "1_0_log.err"})
-    code, out, _ = bench(capsys, monkeypatch, "logs", RUN)
-    assert code == 0 and "done by 1_0_log.err" in out
+    for name in (RUN, RUN[:4]):
+        code, out, _ = bench(capsys, monkeypatch, "logs", name)
+        assert code == 0 and "done by 1_0_log.err" in out
 
 
 def test_logs_of_a_run_that_a_worker_of_the_earlier_one_has_in_hand(two, tmp_path, monkeypatch, capsys):
@@ -77,7 +78,9 @@ def queue(monkeypatch):
     def ask(*words):
         if words[0] == "squeue":
             jobs = [(array, state, name) for array, (name, states) in arrays.items() for state in states]
-            return "".join(" ".join(job) + "\n" for job in [*jobs, ("99", "RUNNING", "of somebody else")])
+            return "".join(
+                " ".join(job) + "\n" for job in [*jobs, ("98", "RUNNING", ""), ("99", "RUNNING", "of somebody else")]
+            )
         assert words[0] == "scancel"
         for array in words[1:]:
             del arrays[array]
@@ -160,3 +163,41 @@ def test_what_is_on_disk_is_shown_where_slurm_does_not_answer(home, monkeypatch,
     code, out, err = bench(capsys, monkeypatch, "status")
     assert code == _submissions.GOING and job.job_id in out and "0/1" in out and "Slurm does not answer" in out
     assert "there is no squeue here" in err and "no runs yet" in out
+
+
+def test_watching_outlasts_a_slurm_that_is_away_for_a_moment(home, monkeypatch, capsys):
+    job = waiting(home)
+    running = {job.job_id: {"RUNNING": 1}}
+    answers = iter([running, BenchError("squeue does not answer within 30 s"), running, {}, {}])
+
+    def queue():
+        if isinstance(found := next(answers), Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(slurm, "queue", queue)
+    monkeypatch.setattr(_submissions, "POLL_S", 0)
+    assert _submissions.watch(home) == _submissions.FAILED and next(answers, None) is None
+    said = capsys.readouterr()
+    assert "squeue does not answer" in said.err and "python -m bench resume" in said.out
+
+
+def test_resume_starts_nothing_where_jobs_are_in_the_queue_or_nothing_is_left(home, queue, monkeypatch, capsys):
+    job = waiting(home)
+    monkeypatch.setattr(slurm, "submit", None)
+    monkeypatch.setattr(worker, "check_source", lambda job: None)
+    job.close("runs", 0, {"lost": True, "error": "given up"})
+    queue["1"] = of(job, "RUNNING", "PENDING")
+    code, _, err = bench(capsys, monkeypatch, "resume")
+    assert code == 2 and f"{job.job_id} has 2 jobs in the queue still" in err and job.lost("runs")
+    queue.clear()
+    job.close("runs", 0, {"error": "the loss is nan"})
+    code, out, _ = bench(capsys, monkeypatch, "resume", job.job_id)
+    assert code == 0 and f"nothing is left of {job.job_id}" in out and job.is_finished
+
+
+def test_what_ran_here_is_neither_cancelled_nor_resumed(home, queue, monkeypatch, capsys):
+    job = jobs.create(home, {"runs": [{"lease": RUN}]}, {"where": "local"})
+    for words, said in (("cancel", "was not submitted to Slurm"), ("resume", "ran here and not on Slurm")):
+        code, _, err = bench(capsys, monkeypatch, words)
+        assert code == 2 and f"{job.job_id} {said}" in err and not job.is_cancelled

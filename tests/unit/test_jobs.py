@@ -35,7 +35,14 @@ def test_a_task_is_open_until_it_is_closed_or_its_run_is_complete_whoever_did_it
     assert job.open_tasks("runs") == [0] and job.result("runs", 1) is None
     job.close("runs", 0, {"run_id": RUN, "error": "no"})
     assert job.open_tasks("runs") == [] and job.results("runs") == [{"run_id": RUN, "error": "no"}]
-    assert job.is_open("features", 0)
+    assert job.is_open("features", 0) and job.open_tasks("features") == []
+
+
+def test_what_one_stage_came_to_says_nothing_of_the_other(job):
+    job.close("features", 0, {"lost": True, "error": "given up"})
+    assert job.open_tasks("runs") == [0, 1] and job.results("runs") == job.lost("runs") == []
+    job.close("runs", 0, {"run_id": RUN, "error": "no"})
+    assert len(job.results("features")) == len(job.lost("features")) == len(job.results("runs")) == 1
 
 
 def test_a_submission_is_finished_once_nothing_is_open_or_lost(job):
@@ -89,12 +96,38 @@ def test_what_was_given_up_is_lost_until_it_is_answered(job):
 
 
 @pytest.mark.parametrize(
-    "spoilt", ["", "{", '{"leases": ["a", "b"]}\n{"lease": "a"}\n', '{"leases": ["a"]}\n{"lease":\n']
+    ("spoilt", "said"),
+    [
+        (None, "No such file"),
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
+        ('{"lease": "a"}\n', "its first line tells no leases"),
+        ('{"leases": "ab"}\n', "its first line tells no leases"),
+        ('{"leases": ["a", "b"]}\n{"lease": "a"}\n', "it has 1 of 2 tasks"),
+        ('{"leases": ["a"]}\n{"lease":\n', "Expecting value"),
+    ],
 )
-def test_tasks_that_are_damaged_are_said(job, spoilt):
-    (job.folder / "runs.jsonl").write_text(spoilt)
-    with pytest.raises(BenchError, match=r"runs\.jsonl (cannot be read|is cut off)"):
+def test_tasks_that_are_damaged_are_said(job, spoilt, said):
+    path = job.folder / "runs.jsonl"
+    path.unlink() if spoilt is None else path.write_text(spoilt)
+    with pytest.raises(BenchError, match=rf"runs\.jsonl cannot be read \(.*{said}.*\); delete the folder"):
         jobs.Job(job.folder).stages["runs"][0]
+
+
+def test_a_damaged_submission_hides_no_other_and_is_not_taken_for_done(job, tmp_path):
+    whole = jobs.create(tmp_path, {"runs": [{"lease": OTHER}]}, {"where": "local"})
+    (job.folder / "runs.jsonl").unlink()
+    rows, code = _submissions.submissions(tmp_path)
+    told = {row[0]: row[-1] for row in rows}
+    assert code == _submissions.FAILED and told[whole.job_id] == "here"
+    assert told[job.job_id].startswith(f"damaged: {job.folder / 'runs.jsonl'} cannot be read")
+    assert all(len(row) == len(_submissions.table().columns) for row in rows)
+
+
+def test_a_submission_that_is_discarded_while_one_looks_is_none(job, monkeypatch):
+    monkeypatch.setattr(jobs, "all_ids", lambda home: [job.job_id])
+    job.discard()
+    assert _submissions.submissions(job.home) == ([], _submissions.DONE)
 
 
 def test_a_folder_without_marker_is_no_complete_run(job):
@@ -141,7 +174,9 @@ def test_nothing_submitted_is_said(tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_a_damaged_submission_is_said(job, text):
     (job.folder / "submission.json").write_text(text)
-    with pytest.raises(BenchError, match=r"submission\.json cannot be read .*start the same command again"):
+    with pytest.raises(
+        BenchError, match=r"submission\.json cannot be read .*delete the folder of this submission and start"
+    ):
         print(jobs.Job(job.folder).submission)
 
 

@@ -1,5 +1,6 @@
 """What is submitted, in which parts, and what stays in the queue where Slurm takes only some of it; sbatch is replaced by a function."""
 
+import os
 import subprocess
 from types import SimpleNamespace
 
@@ -37,6 +38,7 @@ def taken(monkeypatch):
     monkeypatch.setattr(slurm, "_array", array)
     monkeypatch.setattr(slurm, "_max_array", lambda: 2)
     monkeypatch.setattr(slurm, "_scancel", found.gone.extend)
+    monkeypatch.setattr(slurm, "_queued", lambda: iter(()))
     monkeypatch.setattr(slurm.shutil, "which", lambda name: name)
     return found
 
@@ -59,3 +61,31 @@ def test_where_slurm_takes_only_some_nothing_stays_in_the_queue(job, site, taken
     ):
         slurm.submit(job, site)
     assert sorted(taken.gone) == [str(n + 1) for n in range(of)]
+
+
+def test_what_slurm_took_while_its_answer_was_not_heard_is_taken_out_of_the_queue_too(job, site, taken, monkeypatch):
+    def interrupted(calls, job, one, site, after, root):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slurm, "_array", interrupted)
+    found = [(job.job_id, "7", "PENDING"), (job.job_id, "7", "RUNNING"), ("20250101-000000-abcdef", "8", "PENDING")]
+    monkeypatch.setattr(slurm, "_queued", lambda: iter(found))
+    with pytest.raises(KeyboardInterrupt):
+        slurm.submit(job, site)
+    assert taken.gone == ["7"]
+
+    def away():
+        raise BenchError("squeue does not answer within 30 s")
+
+    monkeypatch.setattr(slurm, "_queued", away)
+    with pytest.raises(KeyboardInterrupt):
+        slurm.submit(job, site)
+    assert taken.gone == ["7"]
+
+
+def test_no_name_of_the_user_s_takes_the_place_of_the_one_that_jobs_are_found_by(job, site, taken, monkeypatch):
+    monkeypatch.setenv("SBATCH_JOB_NAME", "mine")
+    seen = []
+    monkeypatch.setattr(slurm, "_array", lambda *_: seen.append(os.environ.get("SBATCH_JOB_NAME")) or "1")
+    slurm.submit(job, site)
+    assert set(seen) == {None} and os.environ["SBATCH_JOB_NAME"] == "mine"

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from indexed import fill, odd, same, touched
+from indexed import anew, fill, known, odd, same, touched
 
-from bench import _folders, index, rescoring, store
+from bench import _folders, _table, index, rescoring, store
 from bench._folders import kind_of_damage
 from bench.contracts import BenchError
 from bench.store import COMPLETE, FAILED, Results, run_folder
@@ -130,6 +130,16 @@ def test_a_damaged_run_that_was_mended_is_whole_again(tmp_path):
     assert set(Results(tmp_path).runs["status"]) == {"complete", "damaged"}, "and from the index"
     path.write_bytes(content)
     assert set(Results(tmp_path).runs["status"]) == {"complete"}
+
+
+def test_a_damaged_run_whose_folder_was_deleted_as_it_says_is_gone(tmp_path):
+    ids = fill(tmp_path)
+    half(run_folder(tmp_path, ids[0]) / "predictions.npz")
+    assert "damaged" in set(Results(tmp_path).runs["status"])
+    store.remove(tmp_path, ids[0])
+    same(_table.frame(index.refresh(tmp_path)), anew(tmp_path))
+    same(known(tmp_path), anew(tmp_path))
+    assert sorted(Results(tmp_path).runs["run_id"]) == sorted(ids[1:])
 
 
 @pytest.mark.parametrize("how", ["gone", "cut", "spoilt in place"])

@@ -1,5 +1,6 @@
 """What the index says of runs, held against made-up ones that are the bytes of the store's own."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -92,6 +93,27 @@ def test_scores_are_the_long_form_of_the_runs(tmp_path):
     lost = scores[scores["status"] != "complete"]
     assert len(lost) == (runs["status"] != "complete").sum() and lost["metric"].isna().all()
     assert scores["versions"].iloc[0] == {"dataset": 1, "method": 1, "protocol": 1, "adapter": 1}
+
+
+COLUMNS = ("dataset", "protocol", "backbone", "label", "shots", "split", "seed", "top1")
+
+
+def test_few_columns_of_the_runs_are_those_of_all(tmp_path):
+    """Also which runs are shown, and what a data set is called, depends on columns that were not asked for."""
+    (run,) = synthetic.made(backbones=1, methods=1)
+    newer = {"versions": {**run.record["columns"]["versions"], "adapter": 2}}
+    other, trial = {"manifest": "m2", "series": "s2"}, {"evaluation": "validation", "series": "s3"}
+    for number, changed in enumerate(({}, newer, other, trial)):
+        record = {**run.record, "columns": {**run.record["columns"], **changed}}
+        synthetic.put(tmp_path, dataclasses.replace(run, run_id=f"{number:012x}", record=record))
+    synthetic.put(tmp_path, dataclasses.replace(run, run_id=f"{9:012x}"))
+    (run_folder(tmp_path, f"{9:012x}") / "run.json").write_text("{")
+    found = store.states(tmp_path, COLUMNS)
+    assert found["run_id"].tolist() == [f"{number:012x}" for number in (1, 2, 9)] and len(set(found["dataset"])) == 3
+    same(found, Results(tmp_path).runs[["run_id", "status", "reason", *COLUMNS]])
+    for number in range(4):
+        store.remove(tmp_path, f"{number:012x}")
+    same(store.states(tmp_path, COLUMNS[:-1]), Results(tmp_path).runs[["run_id", "status", "reason", *COLUMNS[:-1]]])
 
 
 def test_metrics_are_those_of_the_runs_that_are_shown(tmp_path):
