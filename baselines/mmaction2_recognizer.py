@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baselines import _recognizer_training as _training
 from baselines import _recognizers as shared
-from bench import checkpoints, memory, stopping, training_log, videos
+from bench import checkpoints, memory, training_log, videos
 from bench.compat import mmaction2_data as data
 from bench.compat import mmaction2_training as runner
 from bench.contracts import (
@@ -26,7 +27,7 @@ from bench.contracts import (
     RecognizerAdapter,
     Videos,
 )
-from bench.training import TrainingDiverged, epochs_asked
+from bench.training import epochs_asked
 
 NEEDS = frozenset({TRAIN, FRAMES, RECOGNIZER})
 TRAINABLE = "all"
@@ -41,7 +42,8 @@ class Config:
 
     `epochs` stretches its schedule. `batch_size` are videos a step, with which its learning rate goes unless one is given. `frames` a
     view; `resolution` in pixels of the pictures it is trained on, with which all its sizes go; `views` at test time: "test", those of
-    its test pipeline, or "one". `precision` of training: "bf16" and "fp16" by autocast.
+    its test pipeline, or "one". `precision` of training: "bf16" and "fp16" by autocast. `processes` train together, one a GPU, each with
+    `batch_size` videos a step and batch statistics of its own, as 8xb16 in a config's name means 8 of them.
     """
 
     epochs: int | None = None
@@ -53,9 +55,10 @@ class Config:
     resolution: int | None = None
     views: str = "test"
     precision: str = "float32"
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "frames", "resolution"):
+        for name in ("epochs", "batch_size", "learning_rate", "frames", "resolution", "processes"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise BenchError(f"mmaction2_recognizer: {name} is {value}; it is positive")
@@ -107,14 +110,36 @@ def fit(
     seed: int,
 ) -> Recognizer:
     """Train from the backbone's weights; the epoch that is best on validation by top-1 is kept, the last where there is none."""
-    torch.manual_seed(seed)  # the values that are drawn
-    model = adapter.recognizer(len(classes), config.frames)
-    recipe, device = adapter.recipe, next(adapter.module.parameters()).device
-    batch_size = min(config.batch_size or int(recipe["train_dataloader"]["batch_size"]), len(train))
+    device = next(adapter.module.parameters()).device
+    if config.precision == "fp16" and device.type != "cuda":
+        raise BenchError("precision is fp16, which trains on a GPU alone; take bf16 or float32 on the CPU")
+    _check_processes(config.processes, device)
+    with data.generators_kept(device):
+        torch.manual_seed(seed)  # the values that are drawn
+        model = adapter.recognizer(len(classes), config.frames)
+        _train(config, adapter, model, len(classes), train, val, seed, device)
+    steps = shared.test_steps(adapter.recipe, config.frames, config.resolution, config.views)
+    return Recognizer(model, steps, classes.names, device)
+
+
+def _train(
+    config: Config,
+    adapter: RecognizerAdapter,
+    model: torch.nn.Module,
+    num_classes: int,
+    train: LabelledVideos,
+    val: LabelledVideos | None,
+    seed: int,
+    device: torch.device,
+) -> None:
+    """Train in place. Raises BenchError where memory does not hold a step, or it cannot be shown what the config asks for."""
+    recipe = adapter.recipe
+    own = -(-len(train) // config.processes)
+    batch_size = min(config.batch_size or int(recipe["train_dataloader"]["batch_size"]), own)
     plan = runner.schedule(
         recipe,
         config.epochs,
-        batch_size,
+        batch_size * config.processes,
         epochs_asked,
         config.optimizer,
         config.learning_rate,
@@ -124,65 +149,67 @@ def fit(
     steps = {stage: _steps(recipe, stage, config) for stage in ("train", "val")}
     # Several augmentations of a video a step, where the config was made for that (MViT).
     repeats = int(recipe["train_dataloader"]["dataset"].get("num_repeats", 1))
-    clips = data.Clips(train.videos, train.labels.tolist(), steps["train"], seed, repeats)
-    loader = data.loader(clips, data.Order(len(train), seed), batch_size)
-    val_loader = None
-    if val is not None:
-        val_clips = data.Clips(val.videos, val.labels.tolist(), steps["val"], seed)
-        val_loader = data.loader(val_clips, data.Order(len(val), None), batch_size)
-    _train(model, loader, val_loader, plan, seed, device, config)
-    memory.tell(batch_size)
-    return Recognizer(
-        model, shared.test_steps(recipe, config.frames, config.resolution, config.views), classes.names, device
+    training = _training.Training(
+        plan=plan,
+        seed=seed,
+        batch_size=batch_size,
+        clips=data.Clips(train.videos, train.labels.tolist(), steps["train"], seed, repeats),
+        val_clips=None if val is None else data.Clips(val.videos, val.labels.tolist(), steps["val"], seed),
+        kept=checkpoints.begin_file(list(model.parameters()), [dataclasses.asdict(plan), len(train)]),
+        log=training_log.begin(plan.epochs_done),
     )
-
-
-def _steps(recipe: Mapping[str, Any], stage: str, config: Config) -> list[Any]:
-    return data.adapted(data.steps(recipe, stage), config.frames, shared.scale(recipe, config.resolution), videos.read)
-
-
-def _train(
-    model: torch.nn.Module,
-    loader: Any,
-    val_loader: Any,
-    plan: runner.Schedule,
-    seed: int,
-    device: torch.device,
-    config: Config,
-) -> None:
-    """MMEngine's Runner between our checkpoints. Raises BenchError where memory does not hold a step."""
-    kept = checkpoints.begin_file(list(model.parameters()), [dataclasses.asdict(plan), len(loader.dataset)])
-    log = training_log.begin(plan.epochs_done)
-
-    def restore() -> Mapping[str, Any] | None:
-        state = kept.read() if kept else None
-        if state is not None:
-            checkpoints.continue_drawing(state)
-        return state
-
-    def after_step(state: Any, done: runner.Trained, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss is {loss} in epoch {done.epoch + 1}; lower the learning rate ({plan.optimizer['optimizer']['lr']:.3g})"
-            )
-        if kept and (kept.is_due or stopping.requested()):
-            kept.write(state())
-        tell(done, (done.step / len(loader), done.total / done.num))
-        stopping.check()
-
-    def tell(done: runner.Trained, now: tuple[float, float] | None = None) -> None:
-        log.tell(done.losses, done.val_top1, done.best_epoch if done.best is not None else None, now)
-
     try:
+        if config.frames is not None or config.resolution is not None:
+            for clips in filter(None, (training.clips, training.val_clips)):
+                _check_fits(model, clips, device)
         with checkpoints.scratch() as folder:
-            tell(runner.train(model, loader, val_loader, plan, seed, device, folder, restore, after_step))
+            if config.processes == 1:
+                _training.train(training, model, device, folder)
+            else:
+                built = (adapter.facts.architecture, num_classes, config.frames)
+                _training.train_together(training, model, built, config.processes, device, folder)
     except Exception as error:
         if not memory.is_exhausted(error):
             raise
         raise BenchError(
-            f"out of memory: a training step does not hold {loader.batch_size} videos, and their batch statistics do not let it be done "
+            f"out of memory: a training step does not hold {batch_size} videos, and their batch statistics do not let it be done "
             f"in parts; lower batch_size (the learning rate goes with it), frames or resolution: {error}"
         ) from error
+    memory.tell(batch_size)
+
+
+def _check_fits(model: torch.nn.Module, clips: data.Clips, device: torch.device) -> None:
+    """Show a recogniser the first video, which changes nothing. Raises BenchError where it cannot be shown such a one."""
+    seen = "a video"
+    try:
+        (item, *_) = clips[0, 0]
+        seen = f"views of {' x '.join(map(str, item['inputs'].shape))}"
+        with torch.no_grad(), data.drawing(0):
+            model.eval().to(device).test_step({"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]})  # type: ignore[operator]
+    except Exception as error:
+        if isinstance(error, BenchError | OSError) or memory.is_exhausted(error):
+            raise
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise BenchError(
+            f"this recogniser cannot be shown {seen}, which is what frames and resolution make of its pipeline ({said[0]}); leave out the "
+            "one that it was not made for, or take another recogniser"
+        ) from error
+    finally:
+        model.train()
+
+
+def _check_processes(num: int, device: torch.device) -> None:
+    """Raises BenchError where there are fewer GPUs than processes."""
+    there = torch.cuda.device_count() if device.type == "cuda" else num
+    if there < num:
+        raise BenchError(
+            f"processes is {num}, one a GPU, and this worker has {there}: give it as many (on Slurm gpus = {num} under [runs] in the site "
+            "file), or train in fewer processes, which is another setting"
+        )
+
+
+def _steps(recipe: Mapping[str, Any], stage: str, config: Config) -> list[Any]:
+    return data.adapted(data.steps(recipe, stage), config.frames, shared.scale(recipe, config.resolution), videos.read)
 
 
 def suggest(trial: Any) -> dict[str, Any]:
@@ -205,6 +232,7 @@ def describe(config: Config) -> str:
         "{} frames": config.frames,
         "{} px": config.resolution,
         "validation views{}": "" if config.views == "one" else None,
+        "{} processes": config.processes if config.processes > 1 else None,
         "trained in {}": config.precision if config.precision != "float32" else None,
     }
     words = [text.format(value) for text, value in told.items() if value is not None]

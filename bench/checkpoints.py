@@ -86,7 +86,7 @@ class StateFile:
     def write(self, state: Mapping[str, Any]) -> None:
         """Keep tensors and plain values. What lies there is replaced whole."""
         buffer = io.BytesIO()
-        torch.save({"key": self.key, **state, "random": _random_states()}, buffer)
+        torch.save({"key": self.key, **state, "random": random_states()}, buffer)
         write_atomic(self.path, buffer.getvalue())
         self._saved_at = time.monotonic()
 
@@ -174,7 +174,7 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _random_states() -> dict[str, Any]:
+def random_states() -> dict[str, Any]:
     """The states of the generators that a method may draw from without saying so."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global one, as it is
     version, internal, gauss = random.getstate()

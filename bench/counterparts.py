@@ -103,7 +103,7 @@ def of(row: Published) -> Counterpart | Nothing:
     return Counterpart(
         method="zero_shot" if frozen or learnt is None else learnt,
         backbones=backbones,
-        weights=row.pretraining or row.backbone,
+        weights=row.backbone,
         config=TEMPLATES if frozen else (),
         protocol=protocol,
         shots=row.shots if protocol in WITH_SHOTS else None,

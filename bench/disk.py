@@ -31,6 +31,7 @@ WHAT = {
     "plans": "a cache of plans",
     "data": "data sets that were made here",
     "weights": "weights of backbones",
+    "videos": "what was seen of videos; looked at again where it is missing",
 }
 
 

@@ -81,6 +81,7 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
     if not todo:
         return Outcome(len(planned), len(planned), 0, 0, 0, (), (), None)
     gpus = devices.count()
+    together = gpus_a_run(todo, gpus)
     with bars() as bar:
         work = work_of(todo, home, shards=SHARDS_A_GPU_TASK if gpus else 1)
         check_room(places.features(home), work.megabytes)
@@ -89,7 +90,7 @@ def launch(planned: Sequence[ResolvedRun], home: Path, where: str, workers: int 
         job = jobs.create(home, work.stages, {"where": where, "source": source_digest()})
         _stage(job, "features", where, min(count, gpus) if gpus else count, gpus, bar)
         _raise_first(job)
-        _stage(job, "runs", where, min(count, gpus * RUN_WORKERS_A_GPU) if gpus else count, gpus, bar)
+        _stage(job, "runs", where, _num_at_once(count, gpus, together), gpus, bar, together=together)
     return outcome(planned, len(planned) - len(todo), work.stored, job)
 
 
@@ -108,6 +109,7 @@ def launch_studies(
     unfinished = [s for s in studies if is_open(s, seeds, home)]
     if not unfinished:
         return
+    together = gpus_a_run([s.resolved for s in unfinished], gpus)
     with bars() as bar:
         work = work_of_studies(unfinished, seeds, home, count, SHARDS_A_GPU_TASK if gpus else 1)
         check_room(places.features(home), work.megabytes)
@@ -120,10 +122,11 @@ def launch_studies(
             job,
             "runs",
             where,
-            min(count, gpus * RUN_WORKERS_A_GPU) if gpus else count,
+            _num_at_once(count, gpus, together),
             gpus,
             bar,
             lambda: bar.update(shown, completed=sum(trials.num_ended(home, s.study_id) for s in unfinished)),
+            together,
         )
     for s in unfinished:
         if is_open(s, seeds, home):
@@ -131,6 +134,33 @@ def launch_studies(
             raise BenchError(
                 f"study {s.study_id} was not brought to its end: {said} (logs: {job.folder}); start the same command again"
             )
+
+
+def gpus_a_run(planned: Sequence[ResolvedRun], gpus: int) -> int:
+    """How many of the machine's `gpus` each worker gets: as many as the widest run has `processes`; none of the others has more than one.
+
+    Raises:
+        BenchError: there are not so many.
+    """
+    most = max(int(dict(r.config).get("processes", 1)) for r in planned)
+    if gpus and most > gpus:
+        raise BenchError(
+            f"a run has processes={most}, one a GPU, and there are {gpus} GPUs here; lower it, which is another setting, or take a machine "
+            "with more"
+        )
+    return most
+
+
+def _num_at_once(count: int, gpus: int, together: int) -> int:
+    """How many of `count` workers of runs the GPUs take; all of them where there is none."""
+    if not gpus:
+        return count
+    return min(count, gpus * RUN_WORKERS_A_GPU if together == 1 else gpus // together)
+
+
+def visible_gpus(index: int, gpus: int, together: int) -> list[int]:
+    """Which GPUs the worker of this number has."""
+    return [(index * together + n) % gpus for n in range(together)] if gpus else []
 
 
 def _count(where: str, workers: int | None) -> int:
@@ -178,9 +208,16 @@ def worker_environment(root: Path = ROOT) -> None:
 
 
 def _stage(
-    job: Job, stage: str, where: str, count: int, gpus: int, bar: Progress, more: Callable[[], None] = lambda: None
+    job: Job,
+    stage: str,
+    where: str,
+    count: int,
+    gpus: int,
+    bar: Progress,
+    more: Callable[[], None] = lambda: None,
+    together: int = 1,
 ) -> None:
-    """Do all tasks of a stage; what workers that died leave undone goes to new ones."""
+    """Do all tasks of a stage; what workers that died leave undone goes to new ones. `together` are the GPUs that each worker has."""
     total = len(job.stages[stage])
     if not total:
         return
@@ -188,7 +225,7 @@ def _stage(
 
     def tick() -> None:
         bar.update(shown, completed=total - len(job.open_tasks(stage)))
-        trainings.show((t.run_id, f"epochs, {t.text}", t.done, t.epochs) for t in training_log.under_way(job.home))
+        trainings.show((t.run_id[:6], f"epochs, {t.text}", t.done, t.epochs) for t in training_log.under_way(job.home))
         more()
 
     fruitless, known = 0, (0, 0)
@@ -197,21 +234,21 @@ def _stage(
             with training_log.watched(tick):
                 worker.work(str(job.folder), stage, tick=tick)
         else:
-            _round(job, stage, min(count, num_open), gpus, tick)
+            _round(job, stage, min(count, num_open), gpus, tick, together)
         # Workers that die at a task use up its tries; those that die before they begin one would go on for ever.
         now = (len(job.open_tasks(stage)), job.total_attempts(stage))
         fruitless, known = (fruitless + 1 if now == known else 0), now
     tick()
 
 
-def _round(job: Job, stage: str, count: int, gpus: int, tick: Callable[[], None]) -> None:
+def _round(job: Job, stage: str, count: int, gpus: int, tick: Callable[[], None], together: int) -> None:
     worker_environment()
     started = []
     for index in range(count):
         executor = submitit.AutoExecutor(folder=job.folder / "submitit", cluster="local")
-        # One GPU each, in turn: submitit's local jobs would all get the first.
-        one = {"gpus_per_node": 1, "local_visible_gpus": [index % gpus]} if gpus else {"gpus_per_node": 0}
-        executor.update_parameters(timeout_min=TIMEOUT_MIN, name=f"kpbench-{stage}", **one)
+        own = visible_gpus(index, gpus, together)  # submitit's local jobs would all get the first ones
+        asked = {"gpus_per_node": len(own)} | ({"local_visible_gpus": own} if own else {})
+        executor.update_parameters(timeout_min=TIMEOUT_MIN, name=f"kpbench-{stage}", **asked)
         started.append(executor.submit(worker.stoppable, str(job.folder), stage, index, count))
     try:
         while not all(s.done() for s in started):

@@ -92,9 +92,13 @@ def specs(row: Published, here: Here) -> list[RunSpec]:
 
 def _backbone(found: Counterpart, here: Here) -> tuple[str, list[str]]:
     """The backbone's name, and what is missing of it."""
-    if here.backbone is None and len(found.backbones) != 1:
-        said = " or ".join(found.backbones) or "transformers:FOLDER, its folder as save_pretrained leaves it"
-        return "", [f"which weights of {found.weights} are meant: --backbone {said}"]
+    if here.backbone is None and not found.backbones:
+        return "", [
+            f"the weights: no adapter has a name for {found.weights}; get its folder, as save_pretrained leaves it, and say where it lies "
+            "with --backbone transformers:FOLDER"
+        ]
+    if here.backbone is None and len(found.backbones) > 1:
+        return "", [f"which weights of {found.weights} are meant: --backbone {' or '.join(found.backbones)}"]
     name = plugins.absolute(here.backbone or found.backbones[0])
     if found.checkpoint is not None and here.backbone is None:
         path = bench_home() / "weights" / "mmaction2" / found.weights
@@ -210,7 +214,7 @@ def told_of(found: Counterpart) -> str:
     """What would be run, in words."""
     protocol = found.protocol + (f", K = {found.shots}" if found.shots else "")
     over = f"{len(found.draws)} draws of classes" if found.draws else f"split {', '.join(found.splits)}"
-    frames = f", {found.frames} frames" if found.frames else ""
+    frames = f", {found.frames} frame{'s' * (found.frames > 1)}" if found.frames else ""
     name = " or ".join(found.backbones) or found.weights
     return f"{found.method} on {name} ({protocol}, {over}{frames})"
 

@@ -221,7 +221,7 @@ def _source(resolved: ResolvedRun, home: Path) -> FeatureStore | VideoFiles:
     if not reads_frames(resolved):
         return feature_store(resolved, home)
     device = device_of(load_adapter(resolved.spec.backbone))
-    return VideoFiles(max(1, decode_workers(device.type, cores())))
+    return VideoFiles(max(1, decode_workers(device.type, cores())), home / "videos")
 
 
 def _interpret(

@@ -114,9 +114,9 @@ class UnderWay:
 
     @property
     def text(self) -> str:
-        """In words, but for the epochs."""
+        """In words, but for the epochs; top-1 in percent."""
         loss = "" if self.loss is None else f"loss {self.loss:.3g}"
-        top1 = "" if self.val_top1 is None else f"val top-1 {100 * self.val_top1:.1f}"
+        top1 = "" if self.val_top1 is None else f"val {100 * self.val_top1:.1f}"
         return ", ".join(filter(None, [loss, top1]))
 
 

@@ -80,7 +80,7 @@ def _queue() -> Queue | None:
 
 
 def _training_table() -> Table:
-    return Table("in training", "epochs", "last told", box=None)
+    return Table("in training", "epochs", "mean loss, top-1 on validation", box=None)
 
 
 def _trainings(home: Path) -> list[tuple[str, str, str]]:

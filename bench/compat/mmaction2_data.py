@@ -109,8 +109,13 @@ class Clips(Dataset[list[dict[str, Any]]]):
         from mmengine.dataset import Compose
 
         self.videos, self.labels, self.seed, self.repeats = videos, labels, seed, repeats
+        self.steps = list(steps)
         self.pipeline = Compose(list(steps))
         self.metainfo: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its pipeline is of a library that another process has not imported yet.
+        return type(self), (self.videos, self.labels, self.steps, self.seed, self.repeats)
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -133,12 +138,19 @@ class Clips(Dataset[list[dict[str, Any]]]):
 @contextmanager
 def drawing(*seed: int) -> Iterator[None]:
     """Every generator that a step may draw from starts at the seed; afterwards they are where they were."""
-    before = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that the steps draw from
     words = np.random.SeedSequence(seed).generate_state(4)
-    with torch.random.fork_rng(devices=[]):
+    with generators_kept():
         random.seed(int(words[0]))
-        np.random.seed(words[1:3])  # noqa: NPY002
+        np.random.seed(words[1:3])  # noqa: NPY002 - the one that the steps draw from
         torch.manual_seed(int(words[3]))
+        yield
+
+
+@contextmanager
+def generators_kept(device: torch.device | None = None) -> Iterator[None]:
+    """After the block the global generators, and that of a GPU, are where they were before it."""
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
         try:
             yield
         finally:
@@ -173,7 +185,7 @@ class Order(Sampler[tuple[int, int]]):
 
 
 def loader(clips: Clips, order: Order, batch_size: int, workers: int = 0) -> DataLoader[list[dict[str, Any]]]:
-    """Batches as MMEngine's models take them."""
+    """Batches as MMEngine's models take them, made in this process or in `workers` beside it, which changes nothing in them."""
     return DataLoader(
         clips,
         batch_size,
@@ -182,8 +194,15 @@ def loader(clips: Clips, order: Order, batch_size: int, workers: int = 0) -> Dat
         persistent_workers=workers > 0,
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_collate,
+        worker_init_fn=_start_worker if workers else None,
         generator=torch.Generator(),  # the iterator draws a seed: not from the generator that dropout draws from
     )
+
+
+def _start_worker(number: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)  # each has a core
 
 
 def _collate(batch: Sequence[Sequence[dict[str, Any]]]) -> Any:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import multiprocessing
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from bench.compat.mmaction2 import import_mmaction
 from bench.contracts import BenchError
@@ -30,7 +32,8 @@ _names = itertools.count()
 class Schedule:
     """What is trained how long: `epochs` of the schedule, of which `epochs_done` are trained; a validation every `val_interval`.
 
-    `optimizer` are the fields of MMEngine's OptimWrapper, `scheduler` its parameter schedulers.
+    `optimizer` are the fields of MMEngine's OptimWrapper, `scheduler` its parameter schedulers. `find_unused_parameters` is for several
+    processes, where a step leaves some of the recogniser out.
     """
 
     epochs: int
@@ -38,6 +41,7 @@ class Schedule:
     val_interval: int
     optimizer: Mapping[str, Any]
     scheduler: Sequence[Mapping[str, Any]]
+    find_unused_parameters: bool = False
 
 
 def schedule(
@@ -57,11 +61,12 @@ def schedule(
         videos_a_step: over all processes. The config's learning rate is meant for those in its name (8xb16 is 128), and is scaled
             linearly (Goyal et al., 2017); one that is given is taken as it is.
         asked: how many of the epochs are trained.
-        optimizer: "SGD" or "AdamW" in place of the config's own, whose settings are then left out but for the rates.
+        optimizer: "SGD" or "AdamW" in place of the config's own, whose settings are then left out but for the weight decay; it needs a
+            learning rate.
         precision: "float32", "bf16", or "fp16" by MMEngine's AmpOptimWrapper, on a GPU alone.
 
     Raises:
-        BenchError: the config has no schedule.
+        BenchError: the config has no schedule, or the learning rate is another optimizer's.
     """
     loop = recipe.get("train_cfg") or {}
     wrapper = copy.deepcopy(_plain(recipe.get("optim_wrapper") or {}))
@@ -69,7 +74,12 @@ def schedule(
         raise BenchError("this recogniser's config does not say how it is trained; take one that does")
     whole = epochs or int(loop["max_epochs"])
     stretch = whole / int(loop["max_epochs"])
-    if optimizer is not None and optimizer != wrapper["optimizer"]["type"]:
+    if optimizer is not None and optimizer != (own := wrapper["optimizer"]["type"]):
+        if learning_rate is None:
+            raise BenchError(
+                f"optimizer is {optimizer}, and the config's learning rate of {wrapper['optimizer']['lr']:g} is meant for {own}; give "
+                f"a learning_rate for {optimizer}"
+            )
         kept = {k: v for k, v in wrapper["optimizer"].items() if k in ("lr", "weight_decay")}
         wrapper["optimizer"] = {"type": optimizer, **kept} | ({"momentum": 0.9} if optimizer == "SGD" else {})
     chosen, config_rate = wrapper["optimizer"], float(wrapper["optimizer"]["lr"])
@@ -85,6 +95,7 @@ def schedule(
         val_interval=max(1, round(int(loop.get("val_interval", 1)) * stretch)),
         optimizer=wrapper,
         scheduler=_stretched(recipe.get("param_scheduler") or (), stretch, chosen["lr"] / config_rate),
+        find_unused_parameters=bool(recipe.get("find_unused_parameters", False)),
     )
 
 
@@ -161,10 +172,12 @@ def train(
     """Train a recogniser by MMEngine's Runner, in place; afterwards it has the values of the best epoch on validation, or the last.
 
     Args:
+        model: where several processes train together through torch.distributed, the same in each; the values are in the first one's then.
+        loader: of the process's own share.
         folder: one that the Runner may write to; what it leaves there is of no use to anybody.
         restore: what an earlier process's `after_step` kept, to go on from there; None is from the beginning.
         after_step: called after each step with a function that gives the state there is to keep, tensors and plain values, with what
-            is done, and with the step's loss.
+            is done, and with the step's loss, the mean over processes.
     """
     import_mmaction()
     from mmengine.hooks import Hook
@@ -172,6 +185,8 @@ def train(
 
     _register_bf16(device)
     done = Trained()
+    world = distributed.get_world_size() if distributed.is_initialized() else 1
+    is_first = world == 1 or distributed.get_rank() == 0
 
     class Quiet(Runner):
         def _log_env(self, env_cfg: dict[str, Any]) -> None:
@@ -184,22 +199,35 @@ def train(
             """They are what they are meant to be."""
 
         def wrap_model(self, wrapper: Any, model: nn.Module) -> nn.Module:
-            return model.to(device)  # MMEngine takes a GPU wherever there is one
+            model = model.to(device)  # MMEngine takes a GPU wherever there is one
+            if world == 1:
+                return model
+            from mmengine.model import MMDistributedDataParallel
+
+            ids = [device.index] if device.type == "cuda" else None
+            # Batch statistics are each process's own within an epoch, as MMAction2's are.
+            wrapped: nn.Module = MMDistributedDataParallel(
+                model, device_ids=ids, broadcast_buffers=False, find_unused_parameters=plan.find_unused_parameters
+            )
+            return wrapped
 
         def load_or_resume(self) -> None:
             found = restore()
             if found is not None:
-                _put(self, done, found)
+                _put(self, model, done, found)
 
     class Watch(Hook):
         priority = "LOWEST"  # after the schedulers
 
         def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
             done.step = runner.iter + 1
-            loss = float(outputs["loss"].detach())
+            mean = outputs["loss"].detach().clone()
+            if world > 1:
+                distributed.all_reduce(mean)
+            loss = float(mean) / world
             done.total += loss
             done.num += 1
-            after_step(lambda: _state(runner, done), done, loss)
+            after_step(lambda: _state(runner, model, done), done, loss)
 
         def after_train_epoch(self, runner: Any) -> None:
             done.losses.append(done.total / max(1, done.num))
@@ -210,33 +238,60 @@ def train(
             done.val_top1[-1] = top1 = float(metrics["acc/top1"])
             if top1 > done.best_top1:
                 done.best_top1, done.best_epoch = top1, done.epoch
-                done.best = {k: v.detach().cpu().clone() for k, v in runner.model.state_dict().items()}
+                done.best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()} if is_first else {}
 
     validation: dict[str, Any] = {}
     if val_loader is not None:
-        validation = {"val_dataloader": val_loader, "val_cfg": {}, "val_evaluator": {"type": "AccMetric"}}
+        # "gpu" is by torch.distributed, on the CPU as well; "cpu" leaves files in the working directory.
+        metric = {"type": "AccMetric", "collect_device": "gpu"}
+        validation = {"val_dataloader": val_loader, "val_cfg": {}, "val_evaluator": metric}
     name = f"kpbench-{next(_names)}"  # MMEngine keeps loggers and the like by name, for the life of the process
-    runner = Quiet(
-        model=model,
-        work_dir=str(folder),
-        train_dataloader=loader,
-        train_cfg={"by_epoch": True, "max_epochs": plan.epochs_done, "val_interval": plan.val_interval},
-        optim_wrapper=dict(plan.optimizer),
-        param_scheduler=[dict(s) for s in plan.scheduler] or None,
-        default_hooks={"logger": None, "checkpoint": None, "timer": None},
-        custom_hooks=[Watch()],
-        log_level="ERROR",
-        default_scope="mmaction",
-        randomness={"seed": seed},
-        experiment_name=name,
-        **validation,
-    )
-    with warnings.catch_warnings():
+    with _process_as_it_was(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"mm(engine|action|cv)\b")  # what newer libraries say to old code
-        runner.train()
-    if done.best is not None:
+        warnings.filterwarnings(
+            "ignore", "Grad strides do not match bucket view strides"
+        )  # of convolutions by channels
+        runner = Quiet(
+            model=model,
+            work_dir=str(folder),
+            train_dataloader=loader,
+            train_cfg={"by_epoch": True, "max_epochs": plan.epochs_done, "val_interval": plan.val_interval},
+            optim_wrapper=dict(plan.optimizer),
+            param_scheduler=[dict(s) for s in plan.scheduler] or None,
+            default_hooks={"logger": None, "checkpoint": None, "timer": None},
+            custom_hooks=[Watch(), *([{"type": "SyncBuffersHook"}] if world > 1 else [])],
+            launcher="pytorch" if world > 1 else "none",
+            log_level="ERROR",
+            default_scope="mmaction",
+            randomness={"seed": seed, "diff_rank_seed": True},  # or all processes would leave out the same units
+            experiment_name=name,
+            **validation,
+        )
+        try:
+            runner.train()
+        finally:
+            for handler in [*runner.logger.handlers]:  # its file is as short-lived as the folder
+                runner.logger.removeHandler(handler)  # MMEngine goes on writing to the last logger there was
+                handler.close()
+    if done.best:
         model.load_state_dict(done.best)
     return done
+
+
+@contextmanager
+def _process_as_it_was() -> Iterator[None]:
+    """Undoes what the Runner changes of the whole process: how others are started, OpenCV's threads, the limit of open files."""
+    import cv2
+
+    with ExitStack() as after:
+        after.callback(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True)
+        after.callback(cv2.setNumThreads, cv2.getNumThreads())
+        if sys.platform != "win32":
+            import resource
+
+            files = resource.RLIMIT_NOFILE
+            after.callback(resource.setrlimit, files, resource.getrlimit(files))
+        yield
 
 
 def _register_bf16(device: torch.device) -> None:
@@ -253,10 +308,10 @@ def _register_bf16(device: torch.device) -> None:
     OPTIM_WRAPPERS.register_module(name=BF16, module=Bf16, force=True)
 
 
-def _state(runner: Any, done: Trained) -> dict[str, Any]:
+def _state(runner: Any, model: nn.Module, done: Trained) -> dict[str, Any]:
     schedulers = [{k: v for k, v in s.state_dict().items() if _keepable(v)} for s in runner.param_schedulers or []]
     return {
-        "model": runner.model.state_dict(),
+        "model": model.state_dict(),
         "optimizer": runner.optim_wrapper.state_dict(),
         "schedulers": schedulers,
         "done": vars(done),
@@ -268,11 +323,11 @@ def _keepable(value: Any) -> bool:
     return type(value) in (bool, int, float, str, list, tuple, type(None))
 
 
-def _put(runner: Any, done: Trained, found: Mapping[str, Any]) -> None:
+def _put(runner: Any, model: nn.Module, done: Trained, found: Mapping[str, Any]) -> None:
     """Everything to where it was: the Runner's own way of resuming, but within an epoch."""
     for name, value in found["done"].items():
         setattr(done, name, value)
-    runner.model.load_state_dict(found["model"])
+    model.load_state_dict(found["model"])
     runner.optim_wrapper.load_state_dict(found["optimizer"])
     for scheduler, told in zip(runner.param_schedulers or [], found["schedulers"], strict=True):
         scheduler.load_state_dict(told)

@@ -1,14 +1,20 @@
 """What a config's schedule and pipelines become for our data: stretched, scaled, and drawn by seed, epoch and video alone."""
 
 import itertools
+import multiprocessing
+import random
+import resource
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
+import processes
 import pytest
 import torch
 
-from baselines import _recognizers
+from baselines import _recognizers, mmaction2_recognizer
 from bench import metrics, recognizers
 from bench.compat import mmaction2, mmaction2_data, mmaction2_training
 from bench.contracts import BenchError, Video, Videos
@@ -68,13 +74,31 @@ def test_other_rates_and_another_optimiser_are_taken_as_given():
     assert (plan.epochs, plan.epochs_done, plan.optimizer["type"]) == (2, 1, mmaction2_training.BF16)
 
 
-def test_the_batch_a_rate_is_meant_for_is_read_off_the_name_where_nothing_else_says_it():
-    # 40 of the 98 configs that say how they are trained have no auto_scale_lr.
-    bases = {name: mmaction2_training._base_batch(recipe(name)) for name in recognizers.names() if "8xb8" in name}
-    told = [name for name in bases if not recipe(name).get("auto_scale_lr")]
-    assert told and all(
-        bases[name] == (128 if "48x8" in name else 64) for name in told if "8xb8-" in name and "48xb8" not in name
-    )
+@pytest.mark.parametrize(
+    ("name", "videos"),
+    [
+        ("mvit-base-p244_32x3x1_kinetics400-rgb", 256),  # auto_scale_lr says it, the name does not
+        ("slowonly_r50_8xb16-8x8x1-256e_imagenet-kinetics400-rgb", 128),  # from here on the name alone
+        ("slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb", 64),
+        ("slowfast_r101-r50_32xb8-4x16x1-256e_kinetics400-rgb", 256),
+        ("trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb", 128),
+        ("tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb", 6),  # neither: its batch
+    ],
+)
+def test_the_batch_a_rate_is_meant_for(name, videos):
+    config = recipe(name)
+    plan = mmaction2_training.schedule(config, None, 2 * videos)
+    assert plan.optimizer["optimizer"]["lr"] == pytest.approx(2 * config["optim_wrapper"]["optimizer"]["lr"])
+
+
+@pytest.mark.parametrize(("name", "other", "own"), [(TSM, "AdamW", "SGD"), (MVIT, "SGD", "AdamW")])
+def test_another_optimiser_needs_a_rate_of_its_own(name, other, own):
+    with pytest.raises(
+        BenchError, match=rf"optimizer is {other}, .* meant for {own}; give a learning_rate for {other}"
+    ):
+        mmaction2_training.schedule(recipe(name), 2, 8, optimizer=other)
+    same = mmaction2_training.schedule(recipe(name), 2, 8, optimizer=own)
+    assert same == mmaction2_training.schedule(recipe(name), 2, 8)
 
 
 def test_a_config_without_a_schedule_says_so():
@@ -102,7 +126,7 @@ def test_every_trainable_config_gives_steps_for_another_size():
 # --- pictures ----------------------------------------------------------------------------------------------------
 
 
-def read(video, numbers):
+def read(video, numbers):  # found by its name in other processes
     """Frames that say which they are: a bright bar that moves."""
     out = np.zeros((len(numbers), 48, 64, 3), np.uint8)
     for row, number in zip(out, numbers, strict=True):
@@ -174,6 +198,80 @@ def test_processes_share_an_epoch():
     whole = list(mmaction2_data.Order(7, 5))
     assert [len(share) for share in shares] == [4, 4]
     assert list(itertools.chain(*zip(*shares, strict=True)))[:7] == whole
+
+
+def test_batches_are_the_same_from_another_process():
+    order = mmaction2_data.Order(3, 5)
+    order.set_epoch(1)
+    here, there = (list(mmaction2_data.loader(clips(1, frames=2), order, 2, workers)) for workers in (0, 1))
+    assert len(here) == len(there) == 2
+    for own, other in zip(here, there, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(own["inputs"], other["inputs"], strict=True))
+        assert [s.gt_label.tolist() for s in own["data_samples"]] == [
+            s.gt_label.tolist() for s in other["data_samples"]
+        ]
+
+
+# --- what is refused, and what is left of a training ---------------------------------------------------------------
+
+
+def opened():
+    """Names of the files that this process has open."""
+    found = []
+    for path in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):  # that of the listing itself
+            found.append(str(path.readlink()))
+    return found
+
+
+def test_a_last_validation_is_made_whatever_the_interval_and_the_process_is_as_it_was():
+    before = (
+        multiprocessing.get_start_method(allow_none=True),
+        cv2.getNumThreads(),
+        resource.getrlimit(resource.RLIMIT_NOFILE),
+    )
+    cv2.setNumThreads(3)
+    try:
+        _, losses, top1, _ = processes.train_plain(4, 10, torch.device("cpu"), val_interval=5)
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before[1])
+    assert len(losses) == len(top1) == 2 and top1[0] is None and 0 <= top1[1] <= 1
+    assert multiprocessing.get_start_method(allow_none=True) == before[0]
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before[2]
+    mmaction2.draw(mmaction2.build(recognizers.path_of(TSM), 3))  # which writes to the log that there was last
+    assert not [path for path in opened() if ".log" in path], "no file stays open"
+
+
+def test_the_generators_are_where_they_were_after_a_training():
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    with mmaction2_data.generators_kept(torch.device("cpu")):
+        for draw in (random.random, np.random.rand, lambda: torch.rand(1)):  # noqa: NPY002
+            draw()
+    assert random.getstate() == before[0] and np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_what_a_network_cannot_be_shown_is_said_before_it_trains():
+    model = mmaction2.build(recognizers.path_of(SLOWFAST), 3)
+    with pytest.raises(BenchError, match=r"cannot be shown views of 1 x 3 x 2 x 32 x 32, .* leave out"):
+        mmaction2_recognizer._check_fits(model, clips(1, frames=2, name=SLOWFAST), torch.device("cpu"))
+    model = mmaction2.build(recognizers.path_of(TSM), 3, num_frames=2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    mmaction2_recognizer._check_fits(model, clips(1, frames=2), torch.device("cpu"))
+    assert model.training and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_what_the_cpu_or_too_few_gpus_cannot_do_is_said_at_once(monkeypatch):
+    adapter = SimpleNamespace(module=torch.nn.Linear(1, 1))
+    with pytest.raises(BenchError, match="fp16, which trains on a GPU alone; take bf16 or float32"):
+        mmaction2_recognizer.fit(mmaction2_recognizer.Config(precision="fp16"), adapter, None, None, (), 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(BenchError, match="processes is 4, one a GPU, and this worker has 2"):
+        mmaction2_recognizer._check_processes(4, torch.device("cuda"))
+    mmaction2_recognizer._check_processes(2, torch.device("cuda"))
+    with pytest.raises(BenchError, match="processes is 0; it is positive"):
+        mmaction2_recognizer.Config(processes=0)
 
 
 @pytest.mark.parametrize(("num", "classes"), [(500, 14), (57, 400), (7, 6)])

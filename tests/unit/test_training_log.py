@@ -60,7 +60,7 @@ def test_within_an_epoch_and_with_validation(tmp_path, at_once):
         log.tell([2.0, 1.0], [0.25, None], 1, (2.5, 0.75))
         (told,) = training_log.under_way(tmp_path)
         assert told == training_log.UnderWay(RUN, 9, 2.5, 0.75, 0.25)
-        assert told.text == "loss 0.75, val top-1 25.0"
+        assert told.text == "loss 0.75, val 25.0"
         assert _submissions._trainings(tmp_path) == [(RUN, "2/9", told.text)]
         log.path.write_text("{")  # while it is written
         assert training_log.under_way(tmp_path) == []
@@ -98,7 +98,7 @@ def test_a_launch_shows_the_epochs_while_a_run_trains(tmp_path, at_once, monkeyp
         launch._stage(job, "runs", "debug", 1, 0, display)
         assert [task.description for task in display.tasks] == ["runs"], "what is done is shown no more"
     ((said, done, total),) = drawn
-    assert said.startswith(f"{RUN} epochs, loss ") and (done, total) == (3, 3)
+    assert said.startswith(f"{RUN[:6]} epochs, loss ") and (done, total) == (3, 3)
 
 
 def test_show_tells_losses_and_what_validation_chose():

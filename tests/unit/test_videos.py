@@ -127,6 +127,43 @@ def test_what_cannot_be_decoded_is_counted_and_nothing_takes_its_place(root, tmp
     assert list(failed) == [manifest.rows["video_id"].iloc[views.test[0]]] and all(failed.values())
 
 
+def test_what_was_seen_is_not_looked_at_again(root, tmp_path, looking, monkeypatch):
+    looked = []
+    examine = frames.examine
+    monkeypatch.setattr(frames, "examine", lambda path, *window: looked.append(path) or examine(path, *window))
+    monkeypatch.setattr(videos, "AT_ONCE", 4)
+    runner.run(spec(root), tmp_path)
+    resolved = planning.resolve(spec(root), tmp_path)
+    manifest = planning.load_manifest(tmp_path, resolved.manifest)
+    wanted = store.read_predictions(tmp_path, resolved.run_id).logits
+    views, num = planning.views_of(resolved, tmp_path), len(looked)
+    assert num == len(set(looked)) == sum(map(len, (views.train, views.val, views.test)))
+    source = videos.VideoFiles(1, tmp_path / "videos")
+    found = repr(source.load(manifest, views.test))  # NaN is not itself
+    assert len(looked) == num and found == repr(videos.VideoFiles(1).load(manifest, views.test))
+    looked.clear()
+
+    touched = Path(manifest.rows["path"].iloc[views.test[0]])
+    touched.touch()  # written to since, as far as is to be seen
+    (torn, *_) = sorted((tmp_path / "videos").iterdir())
+    torn.write_text(torn.read_text()[:-9])
+    store.remove(tmp_path, resolved.run_id)
+    runner.execute(resolved, tmp_path)
+    assert touched in looked and len(looked) <= 2
+    assert np.array_equal(store.read_predictions(tmp_path, resolved.run_id).logits, wanted)
+
+
+def test_the_reason_is_kept_too(root, tmp_path, looking, monkeypatch):
+    resolved = planning.resolve(spec(root), tmp_path)
+    manifest = planning.load_manifest(tmp_path, resolved.manifest)
+    path = Path(manifest.rows["path"].iloc[0])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    source = videos.VideoFiles(1, tmp_path / "videos")
+    first = source.load(manifest, [0, 1])
+    monkeypatch.setattr(frames, "examine", None)
+    assert repr(source.load(manifest, [0, 1])) == repr(first) and first[1] == [1] and first[2][0]
+
+
 @pytest.mark.parametrize("asked", [{"frames": FrameSpec(num_frames=4)}, {"precision": "bf16"}, {"compile": True}])
 def test_what_is_asked_of_features_does_not_reach_it_and_it_says_so(asked, root, tmp_path, looking):
     with pytest.raises(BenchError, match="runs the visual side itself, so --frames, --precision and --compile"):
