@@ -208,13 +208,14 @@ def _recognizer(row: Published) -> Counterpart | Nothing:
         return Nothing("a recogniser that cannot be built here", f"{config} {why}")
     listed = recognizers.checkpoints(config)
     checkpoint = max(listed, key=lambda c: _prints(c, _line(row)), default=None)
+    address = checkpoint.address if checkpoint else ""
     alphabetical = row.dataset_key in ALPHABETICAL
     return Counterpart(
         method="mmaction2_as_is",
         backbones=(f"mmaction2:{config}",),
-        weights=checkpoint.address.rpartition("/")[2] if checkpoint else f"a checkpoint of {config}",
+        weights=address.rpartition("/")[2] or f"a checkpoint of {config}",
         config=(("label_map", "identity"),) if alphabetical else (),
-        checkpoint=checkpoint.address if checkpoint else "",
+        checkpoint=address,
         own_classes=not alphabetical,
     )
 

@@ -123,10 +123,17 @@ def pipeline(name: str) -> Pipeline:
 
 
 def checkpoints(name: str) -> tuple[Checkpoint, ...]:
-    """What the index lists for a config, in its order; nothing where it lists none."""
-    return tuple(
-        Checkpoint(str(entry.get("Weights") or ""), tuple(_accuracies(entry))) for entry in _index().get(name, ())
-    )
+    """What the index lists for a config, in its order; nothing where it lists none. Weights that are named after another config are
+    a mistake in it (TSN on Swin with 8 segments has the file of that with 3): where they are is not said then.
+    """
+    return tuple(Checkpoint(_weights(name, entry), tuple(_accuracies(entry))) for entry in _index().get(name, ()))
+
+
+def _weights(name: str, entry: Mapping[str, Any]) -> str:
+    address = str(entry.get("Weights") or "")
+    file = address.rpartition("/")[2]
+    others = (other for other in _paths() if other != name and file.startswith(f"{other}_"))
+    return "" if not file.startswith(f"{name}_") and any(others) else address
 
 
 def trained_on(file: str) -> str | None:
@@ -158,12 +165,16 @@ def _paths() -> Mapping[str, Path]:
 
 @cache
 def _index() -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """The index's entries by config; some configs have several, some entries name a config that the wheel lacks."""
+    """The index's entries by config; some configs have several.
+
+    Entries go by their own name: where that is a config's, one beside it that says another is a mistake (MViT-S of SSv2 is said to be
+    of Kinetics-400's). Only those under no config's name go by the config that they say.
+    """
     found: dict[str, list[Mapping[str, Any]]] = {}
     for file in sorted(_folder().glob("*/metafile.yml")):
         for entry in yaml.safe_load(file.read_text(encoding="utf-8"))["Models"]:
             stem = re.sub(r"(\.py)+$", "", Path(entry["Config"]).name)
-            name = stem if stem in _paths() else entry["Name"]
+            name = stem if stem in _paths() and entry["Name"] not in _paths() else entry["Name"]
             found.setdefault(name, []).append(entry)
     return found
 

@@ -275,12 +275,31 @@ def test_the_backbone_follows_from_how_the_source_writes_it(wanted, method, back
             *("uniformerv2-large-p14-res224_clip-kinetics710-pre_u8_kinetics600-rgb", "uniformerv2-large-p14-res224"),
         ),
         ({"method": "mmaction2 tsn", "value": 35.51}, "tsn_imagenet-pretrained-r50_8xb32-1x1x8-50e_sthv2-rgb", "tsn_"),
+        # Two trainings of one config; the index says that the second is of another one.
+        (
+            {"backbone": "MViTv2-S", "value": 68.1},
+            *("mvit-small-p244_k400-pre_16xb16-u16-100e_sthv2-rgb", "mvit-small-p244_u16_sthv2-rgb_20221021-65ecae7d"),
+        ),
+        (
+            {"backbone": "MViTv2-S", "value": 68.2},
+            *("mvit-small-p244_k400-pre_16xb16-u16-100e_sthv2-rgb", "u16-100e_sthv2-rgb_20230201-4065c1b9.pth"),
+        ),
     ],
 )
 def test_the_config_of_mmaction2_follows_from_what_its_index_prints_and_from_its_name(wanted, config, weights):
     (row,) = rows(**wanted)
     found = counterparts.of(row)
     assert found.backbones == (f"mmaction2:{config}",) and weights in found.weights
+
+
+@pytest.mark.mmaction2
+@pytest.mark.parametrize(
+    "wanted", [{"backbone": "Swin Transformer", "value": 79.22}, {"backbone": "ViT-S", "value": 83.6}]
+)
+def test_weights_that_the_index_names_after_another_config_are_not_taken(wanted):
+    (row,) = rows(**wanted)
+    found = counterparts.of(row)
+    assert found.checkpoint == "" and found.weights == f"a checkpoint of {found.backbones[0].partition(':')[2]}"
 
 
 @pytest.mark.mmaction2

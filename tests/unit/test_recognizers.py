@@ -72,6 +72,13 @@ def test_an_index_entry_whose_config_name_is_misspelt_is_found_by_its_own_name()
     assert [r.top1 for r in twice.reported] == [80.57]
 
 
+def test_an_entry_under_a_config_s_name_that_says_another_is_of_its_name():
+    kinetics = recognizers.find("mvit-small-p244_32xb16-16x4x1-200e_kinetics400-rgb")
+    assert {r.dataset for r in kinetics.reported} == {"Kinetics-400"}
+    something = recognizers.find("mvit-small-p244_k400-pre_16xb16-u16-100e_sthv2-rgb")
+    assert [r.top1 for r in something.reported] == [68.1, 68.2]
+
+
 def test_flow_is_told_from_rgb():
     flow = [name for name in recognizers.names() if recognizers.find(name).flow]
     assert flow == [
