@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench import checkpoints, distributed, recognizers, stopping
+from bench import checkpoints, distributed, failures, recognizers, stopping
 from bench._processes import cores
 from bench.compat import mmaction2
 from bench.compat import mmaction2_data as data
@@ -85,7 +85,14 @@ def train(training: Training, model: torch.nn.Module, device: torch.device, fold
         if stop:
             raise stopping.Stopped(stopping.requested() or "the first process was asked to")
 
-    done = runner.train(model, loader, val_loader, training.plan, training.seed, device, folder, restore, after_step)
+    try:
+        done = runner.train(
+            model, loader, val_loader, training.plan, training.seed, device, folder, restore, after_step
+        )
+    except RuntimeError as error:
+        if stopping.requested() and failures.is_of_loader(error):  # the signal went to them, too
+            raise stopping.Stopped(stopping.requested()) from error
+        raise
     tell(training.log, done)
     return done
 

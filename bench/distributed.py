@@ -120,8 +120,11 @@ def _answer(members: Sequence[tuple[SpawnProcess, connection.Connection]]) -> An
             answers[n] = told
             if isinstance(told, _Error):
                 errors.append(told.error)
-        if (errors or dead) and until == float("inf"):
+        # Who stops leaves nobody waiting for him: the first one may still write what is kept of all.
+        if (dead or not all(isinstance(e, stopping.Stopped) for e in errors)) and until == float("inf"):
             until = time.monotonic() + ANSWER_S
+    if (errors or dead) and (reason := stopping.requested()):
+        raise stopping.Stopped(reason)  # a signal to all of them ends what decodes for them, too
     if dead:
         codes = ", ".join(str(members[n][0].exitcode) for n in dead)
         raise InfrastructureError(

@@ -31,11 +31,14 @@ def kind(error: BaseException) -> Kind:
         return "infrastructure"
     if is_exhausted(error):
         return "model"
-    if is_of_accelerator(error) or (
-        isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
-    ):
+    if is_of_accelerator(error) or is_of_loader(error):
         return "infrastructure"
     return "model"
+
+
+def is_of_loader(error: BaseException) -> bool:
+    """Whether a process that a DataLoader reads by died."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
 
 
 def is_of_accelerator(error: BaseException) -> bool:

@@ -35,6 +35,18 @@ def wait(path, device):
     raise stopping.Stopped("the first one was")
 
 
+def write_slowly(path, device):
+    """The first one is still at work when the other has stopped."""
+    if distributed.rank() == 0:
+        time.sleep(1)
+        path.touch()
+    raise stopping.Stopped("asked to")
+
+
+def lose_a_loader(device):
+    raise RuntimeError("DataLoader worker (pid 17) is killed by signal: Terminated. ")
+
+
 def main(path):
     """A process that starts others and is killed."""
     from functools import partial

@@ -6,6 +6,7 @@ What a step draws depends on the run's seed, the epoch and the video alone, so n
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,12 +138,12 @@ class Clips(Dataset[list[dict[str, Any]]]):
 
 @contextmanager
 def drawing(*seed: int) -> Iterator[None]:
-    """Every generator that a step may draw from starts at the seed; afterwards they are where they were."""
+    """Every generator that a step may draw from (none is a GPU's) starts at the seed; afterwards they are where they were."""
     words = np.random.SeedSequence(seed).generate_state(4)
     with generators_kept():
         random.seed(int(words[0]))
         np.random.seed(words[1:3])  # noqa: NPY002 - the one that the steps draw from
-        torch.manual_seed(int(words[3]))
+        torch.default_generator.manual_seed(int(words[3]))  # torch.manual_seed would also start a GPU's anew, for good
         yield
 
 
@@ -202,6 +203,9 @@ def loader(clips: Clips, order: Order, batch_size: int, workers: int = 0) -> Dat
 def _start_worker(number: int) -> None:
     import cv2
 
+    # Who trains answers what a terminal or Slurm sends to all processes, and needs batches until then.
+    for signum in (signal.SIGINT, getattr(signal, "SIGUSR2", signal.SIGINT)):
+        signal.signal(signum, signal.SIG_IGN)
     cv2.setNumThreads(0)  # each has a core
 
 

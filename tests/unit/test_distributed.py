@@ -61,6 +61,21 @@ def test_a_request_to_stop_reaches_them_and_a_terminal_s_signal_does_not(tmp_pat
     asking.join()
 
 
+def test_who_stops_first_does_not_end_the_one_that_keeps_the_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "ANSWER_S", 0.2)
+    with pytest.raises(stopping.Stopped):
+        distributed.run(partial(processes.write_slowly, tmp_path / "kept"), 2, "cpu")
+    assert (tmp_path / "kept").exists()
+
+
+def test_what_a_signal_to_all_breaks_is_no_failure_of_the_one_that_was_asked_to_stop():
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        distributed.run(processes.lose_a_loader, 1, "cpu")
+    stopping.request("SIGTERM")
+    with pytest.raises(stopping.Stopped, match="SIGTERM"):
+        distributed.run(processes.lose_a_loader, 1, "cpu")
+
+
 def test_they_leave_when_the_process_that_started_them_is_killed(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen([sys.executable, processes.__file__, str(tmp_path)], env=env)

@@ -2,9 +2,12 @@
 
 import itertools
 import multiprocessing
+import os
 import random
 import resource
+import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +17,8 @@ import processes
 import pytest
 import torch
 
-from baselines import _recognizers, mmaction2_recognizer
-from bench import metrics, recognizers
+from baselines import _recognizer_training, _recognizers, mmaction2_recognizer
+from bench import metrics, recognizers, stopping, training_log
 from bench.compat import mmaction2, mmaction2_data, mmaction2_schedule
 from bench.contracts import BenchError, Video, Videos
 
@@ -154,7 +157,8 @@ def test_what_is_drawn_depends_on_seed_epoch_and_video_alone():
     assert not any(torch.equal(other[0]["inputs"], first) for other in others)
 
 
-def test_drawing_leaves_the_generators_as_they_were():
+def test_drawing_leaves_the_generators_as_they_were(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator stays where it is"))
     one = clips(1)
     before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     one[0, 0]
@@ -200,10 +204,19 @@ def test_processes_share_an_epoch():
     assert list(itertools.chain(*zip(*shares, strict=True)))[:7] == whole
 
 
+def signalled(loader):
+    """Its batches; what decodes for it gets the signals that a terminal and Slurm send to all processes."""
+    for batch in loader:
+        for process in multiprocessing.active_children():
+            os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, signal.SIGUSR2)
+        yield batch
+
+
 def test_batches_are_the_same_from_another_process():
     order = mmaction2_data.Order(3, 5)
     order.set_epoch(1)
-    here, there = (list(mmaction2_data.loader(clips(1, frames=2), order, 2, workers)) for workers in (0, 1))
+    here, there = (list(signalled(mmaction2_data.loader(clips(1, frames=2), order, 2, n))) for n in (0, 1))
     assert len(here) == len(there) == 2
     for own, other in zip(here, there, strict=True):
         assert all(torch.equal(*pair) for pair in zip(own["inputs"], other["inputs"], strict=True))
@@ -272,6 +285,26 @@ def test_what_the_cpu_or_too_few_gpus_cannot_do_is_said_at_once(monkeypatch):
     mmaction2_recognizer._check_processes(2, torch.device("cuda"))
     with pytest.raises(BenchError, match="processes is 0; it is positive"):
         mmaction2_recognizer.Config(processes=0)
+
+
+def test_a_lost_decoder_is_a_stop_where_one_was_asked_for(monkeypatch, tmp_path):
+    def lost(*args):
+        raise RuntimeError("DataLoader worker (pid 17) is killed by signal: Terminated. ")
+
+    monkeypatch.setattr(_recognizer_training.runner, "train", lost)
+    log = training_log.Log(1)
+    training = _recognizer_training.Training(
+        plan=None, seed=0, batch_size=1, clips=clips(1), val_clips=None, kept=None, log=log
+    )
+    ask = partial(_recognizer_training.train, training, torch.nn.Linear(1, 1), torch.device("cpu"), tmp_path)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        ask()
+    stopping.request("SIGTERM")
+    try:
+        with pytest.raises(stopping.Stopped, match="SIGTERM"):
+            ask()
+    finally:
+        stopping.forget()
 
 
 @pytest.mark.parametrize(("num", "classes"), [(500, 14), (57, 400), (7, 6)])
