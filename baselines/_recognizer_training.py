@@ -15,6 +15,7 @@ from bench import checkpoints, distributed, recognizers, stopping
 from bench._processes import cores
 from bench.compat import mmaction2
 from bench.compat import mmaction2_data as data
+from bench.compat import mmaction2_schedule as schedules
 from bench.compat import mmaction2_training as runner
 from bench.decoding import decode_workers
 from bench.training import TrainingDiverged
@@ -31,7 +32,7 @@ START, TRAINED = "start.pt", "trained.pt"  # the values before and after, on the
 class Training:
     """What is trained on, how, and where its state and log are kept; picklable. `batch_size` videos a step of each process."""
 
-    plan: runner.Schedule
+    plan: schedules.Schedule
     seed: int
     batch_size: int
     clips: data.Clips

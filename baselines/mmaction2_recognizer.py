@@ -15,7 +15,7 @@ from baselines import _recognizer_training as _training
 from baselines import _recognizers as shared
 from bench import checkpoints, memory, training_log, videos
 from bench.compat import mmaction2_data as data
-from bench.compat import mmaction2_training as runner
+from bench.compat import mmaction2_schedule as schedules
 from bench.contracts import (
     FRAMES,
     RECOGNIZER,
@@ -136,7 +136,7 @@ def _train(
     recipe = adapter.recipe
     own = -(-len(train) // config.processes)
     batch_size = min(config.batch_size or int(recipe["train_dataloader"]["batch_size"]), own)
-    plan = runner.schedule(
+    plan = schedules.schedule(
         recipe,
         config.epochs,
         batch_size * config.processes,

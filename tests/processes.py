@@ -8,7 +8,7 @@ from torch import distributed as torch_distributed
 from torch import nn
 
 from bench import distributed, stopping
-from bench.compat import mmaction2, mmaction2_training
+from bench.compat import mmaction2, mmaction2_schedule, mmaction2_training
 
 
 class Odd(Exception):
@@ -95,7 +95,7 @@ def train_plain(batch_size, num, device, val_interval=1):
         order = mmaction2_data.Order(num, seed, distributed.rank(), distributed.world())
         return DataLoader(Clips(), batch_size, sampler=order, collate_fn=collate, generator=torch.Generator())
 
-    plan = mmaction2_training.Schedule(
+    plan = mmaction2_schedule.Schedule(
         epochs=2,
         epochs_done=2,
         val_interval=val_interval,

@@ -49,7 +49,7 @@ def check_adapter(name: Annotated[str, typer.Argument(help="As in list --kind ad
     adapter = load_adapter(plugins.absolute(name))
     if lacking := [member for member in vars(Adapter) if member[0] != "_" and not hasattr(adapter, member)]:
         raise BenchError(
-            f"what load({name!r}) returns is no adapter: it lacks {', '.join(lacking)} (see Adapter in bench/contracts.py)"
+            f"what load({name!r}) returns is no adapter: it lacks {', '.join(lacking)} (see Adapter in bench/contracts)"
         )
     facts = adapter.facts
     toy = ", toy scale" if facts.toy_scale else ""

@@ -27,7 +27,7 @@ While a checkpoint is read, inside `checkpoint_classes`:
   with what it is pickled with: numpy's constructors, and `getattr` cut down to its own methods.
 
 What needs compiled operators (`mmcv.ops`: TIN, RoI heads) is not there, because the pure Python `mmcv-lite` is used. What is done
-around its Runner and its pipelines stands in `mmaction2_training` and `mmaction2_data`.
+around its Runner and its pipelines stands in `mmaction2_schedule`, `mmaction2_training` and `mmaction2_data`.
 """
 
 from __future__ import annotations

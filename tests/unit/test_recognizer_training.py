@@ -16,7 +16,7 @@ import torch
 
 from baselines import _recognizers, mmaction2_recognizer
 from bench import metrics, recognizers
-from bench.compat import mmaction2, mmaction2_data, mmaction2_training
+from bench.compat import mmaction2, mmaction2_data, mmaction2_schedule
 from bench.contracts import BenchError, Video, Videos
 
 pytestmark = pytest.mark.mmaction2
@@ -33,7 +33,7 @@ def recipe(name):
 
 
 def test_milestones_and_the_learning_rate_go_with_epochs_and_batch():
-    plan = mmaction2_training.schedule(recipe(TSM), 10, 8)
+    plan = mmaction2_schedule.schedule(recipe(TSM), 10, 8)
     assert (plan.epochs, plan.epochs_done, plan.val_interval) == (10, 10, 1)
     (steps,) = plan.scheduler
     assert (steps["type"], steps["milestones"], steps["begin"], steps["end"]) == ("MultiStepLR", [4, 8], 0, 10)
@@ -44,34 +44,34 @@ def test_milestones_and_the_learning_rate_go_with_epochs_and_batch():
 
 
 def test_without_epochs_it_is_the_config_whole():
-    plan = mmaction2_training.schedule(recipe(TSM), None, 128)
+    plan = mmaction2_schedule.schedule(recipe(TSM), None, 128)
     assert plan.epochs == 100 and plan.scheduler[0]["milestones"] == [40, 80]
     assert plan.optimizer["optimizer"] == {"type": "SGD", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.00002}
 
 
 def test_warm_up_within_an_epoch_stays_and_one_of_no_length_goes():
-    warm, cosine = mmaction2_training.schedule(recipe(SLOWFAST), 64, 64).scheduler
+    warm, cosine = mmaction2_schedule.schedule(recipe(SLOWFAST), 64, 64).scheduler
     assert (warm["end"], cosine["T_max"], cosine["end"]) == (34 / 4, 64, 64)
-    warm, cosine = mmaction2_training.schedule(recipe(MVIT), 20, 64).scheduler
+    warm, cosine = mmaction2_schedule.schedule(recipe(MVIT), 20, 64).scheduler
     assert (warm["begin"], warm["end"], cosine["begin"], cosine["end"]) == (0, 3, 3, 20)
 
 
 def test_where_a_rate_ends_goes_with_where_it_begins():
-    whole, own = recipe(MVIT), mmaction2_training.schedule(recipe(MVIT), None, 256)
+    whole, own = recipe(MVIT), mmaction2_schedule.schedule(recipe(MVIT), None, 256)
     assert (
         own.optimizer["optimizer"]["lr"] == whole["optim_wrapper"]["optimizer"]["lr"]
         and own.scheduler[1]["eta_min"] == 1.6e-5
     )
-    small = mmaction2_training.schedule(whole, None, 8)
+    small = mmaction2_schedule.schedule(whole, None, 8)
     assert small.scheduler[1]["eta_min"] == pytest.approx(1.6e-5 * 8 / 256)
-    given = mmaction2_training.schedule(whole, None, 8, learning_rate=own.optimizer["optimizer"]["lr"] / 100)
+    given = mmaction2_schedule.schedule(whole, None, 8, learning_rate=own.optimizer["optimizer"]["lr"] / 100)
     assert given.scheduler[1]["eta_min"] == pytest.approx(1.6e-7)
 
 
 def test_other_rates_and_another_optimiser_are_taken_as_given():
-    plan = mmaction2_training.schedule(recipe(TSM), 2, 8, lambda n: n - 1, "AdamW", 0.001, 0.1, "bf16")
+    plan = mmaction2_schedule.schedule(recipe(TSM), 2, 8, lambda n: n - 1, "AdamW", 0.001, 0.1, "bf16")
     assert plan.optimizer["optimizer"] == {"type": "AdamW", "lr": 0.001, "weight_decay": 0.1}
-    assert (plan.epochs, plan.epochs_done, plan.optimizer["type"]) == (2, 1, mmaction2_training.BF16)
+    assert (plan.epochs, plan.epochs_done, plan.optimizer["type"]) == (2, 1, mmaction2_schedule.BF16)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_other_rates_and_another_optimiser_are_taken_as_given():
 )
 def test_the_batch_a_rate_is_meant_for(name, videos):
     config = recipe(name)
-    plan = mmaction2_training.schedule(config, None, 2 * videos)
+    plan = mmaction2_schedule.schedule(config, None, 2 * videos)
     assert plan.optimizer["optimizer"]["lr"] == pytest.approx(2 * config["optim_wrapper"]["optimizer"]["lr"])
 
 
@@ -96,14 +96,14 @@ def test_another_optimiser_needs_a_rate_of_its_own(name, other, own):
     with pytest.raises(
         BenchError, match=rf"optimizer is {other}, .* meant for {own}; give a learning_rate for {other}"
     ):
-        mmaction2_training.schedule(recipe(name), 2, 8, optimizer=other)
-    same = mmaction2_training.schedule(recipe(name), 2, 8, optimizer=own)
-    assert same == mmaction2_training.schedule(recipe(name), 2, 8)
+        mmaction2_schedule.schedule(recipe(name), 2, 8, optimizer=other)
+    same = mmaction2_schedule.schedule(recipe(name), 2, 8, optimizer=own)
+    assert same == mmaction2_schedule.schedule(recipe(name), 2, 8)
 
 
 def test_a_config_without_a_schedule_says_so():
     with pytest.raises(BenchError, match="does not say how it is trained"):
-        mmaction2_training.schedule(recipe("uniformer-base_imagenet1k-pre_16x4x1_kinetics400-rgb"), None, 8)
+        mmaction2_schedule.schedule(recipe("uniformer-base_imagenet1k-pre_16x4x1_kinetics400-rgb"), None, 8)
 
 
 def test_every_trainable_config_gives_steps_for_another_size():
@@ -118,7 +118,7 @@ def test_every_trainable_config_gives_steps_for_another_size():
             kinds = [step["type"] for step in steps if isinstance(step, dict)]
             assert not [k for k in kinds if k.endswith(("Init", "Decode"))]
             assert sum(isinstance(step, mmaction2_data.Decode) for step in steps) == 1, (name, stage)
-        mmaction2_training.schedule(found, 5, 8)
+        mmaction2_schedule.schedule(found, 5, 8)
         num += 1
     assert num > 90
 
