@@ -71,7 +71,9 @@ def test_checkpoints_of_complete_runs_go_and_those_of_the_others_stay(job, done)
         (job.home / "checkpoints" / run_id).mkdir(parents=True)
     finish(job.home, IDS[0])
     worker.work(str(job.folder), "features")
-    assert sorted(p.name for p in (job.home / "checkpoints").iterdir()) == [IDS[1], "f" * 12], "a training goes on there"
+    assert sorted(p.name for p in (job.home / "checkpoints").iterdir()) == [IDS[1], "f" * 12], (
+        "a training goes on there"
+    )
 
 
 def test_each_worker_begins_with_its_own_share_and_looks_at_every_task():
