@@ -118,16 +118,25 @@ def _submissions(home: Path, days: float) -> Iterator[tuple[Path, str]]:
         if min(map(_age, (job.folder, *job.folder.glob("*/")))) < days * 24 * 3600:
             continue
         # What is open and on Slurm may wait in a queue; elsewhere whoever launched it would have touched it.
-        if not any(job.open_tasks(stage) for stage in job.stages):
-            yield job.folder, f"a submission that has been done for {days:g} days, with its logs"
-        elif job.is_cancelled or job.submission.get("where") != "slurm":
-            yield job.folder, f"a submission that was left undone for {days:g} days, with its logs"
+        try:
+            if not _is_open(job):
+                yield job.folder, f"a submission that has been done for {days:g} days, with its logs"
+            elif job.is_cancelled or job.submission.get("where") != "slurm":
+                yield job.folder, f"a submission that was left undone for {days:g} days, with its logs"
+        except BenchError:  # nobody goes on with it
+            yield job.folder, f"a submission that is damaged, of {days:g} days ago or more, with its logs"
+
+
+def _is_open(job: jobs.Job) -> bool:
+    return any(job.open_tasks(stage) for stage in job.stages)
 
 
 def _stores(home: Path, days: float) -> Iterator[tuple[Path, str]]:
     """Stores of features that no run was made from; a store that grows, or that open work may be waiting for, stays."""
-    made = (jobs.Job(home / "jobs" / job_id) for job_id in jobs.all_ids(home))
-    waiting = any(job.open_tasks(stage) for job in made for stage in job.stages)
+    try:
+        waiting = any(_is_open(jobs.Job(home / "jobs" / job_id)) for job_id in jobs.all_ids(home))
+    except BenchError:
+        waiting = True  # what a damaged one waits for is not known
     if places.is_shared(home) or waiting:
         return
     used: set[str] = set()

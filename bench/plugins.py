@@ -61,13 +61,11 @@ def outside(kind: str) -> tuple[str, ...]:
 def outside_packages() -> list[Path]:
     """The folders (or files) of the installed packages that plug-ins come from; imports none of them."""
     tops = {point.module.partition(".")[0] for kind in FOLDERS for point in _entry_points(kind)}
-    found = []
+    found: list[Path] = []
     for top in sorted(tops):
         with suppress(ImportError, ValueError):  # `find` tells what is wrong with it
-            spec = importlib.util.find_spec(top)
-            if spec is not None and spec.origin:
-                place = Path(spec.origin)
-                found.append(place.parent if place.name == "__init__.py" else place)
+            if spec := importlib.util.find_spec(top):  # a package that has no __init__.py may lie in several folders
+                found += map(Path, spec.submodule_search_locations or filter(None, [spec.origin]))
     return found
 
 

@@ -91,7 +91,7 @@ def status(
 ) -> None:
     """Submissions that are not done, and every run in $BENCH_HOME by state.
 
-    Exit code 1 if a run failed, is damaged or lost; 3 while a submission is in Slurm's queue, or Slurm does not say.
+    Exit code 1 if a run failed, is damaged, lost or left undone; 3 while a submission is in Slurm's queue, or Slurm does not say.
     Example: python -m bench status --runs
     """
     home = bench_home(writes=False)

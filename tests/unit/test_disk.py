@@ -89,6 +89,17 @@ def test_submissions_go_when_they_have_been_done_for_so_long(tmp_path):
         disk.waste(tmp_path, -1)
 
 
+@pytest.mark.parametrize("name", ["submission.json", "runs.jsonl"])
+def test_a_damaged_submission_stops_nothing_and_goes_in_its_time(tmp_path, name):
+    old(written(tmp_path / "features" / "clip-1" / "a").parent, 8)
+    job = jobs.create(tmp_path, {"runs": [{"lease": RUN}]}, {"where": "slurm"})
+    (job.folder / name).write_text("{")
+    old(job.folder, 8)
+    assert names(tmp_path, 9) == set() and names(tmp_path, 7) == {f"jobs/{job.job_id}"}, "it may need the features"
+    shutil.rmtree(job.folder)
+    assert names(tmp_path, 7) == {"features/clip-1"}
+
+
 def test_what_was_cancelled_or_left_here_goes_too_and_what_waits_in_a_queue_stays(tmp_path):
     made = {}
     for name, where in (("here", "local"), ("queue", "slurm"), ("cancelled", "slurm"), ("late", "slurm")):

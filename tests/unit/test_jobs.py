@@ -38,6 +38,11 @@ def test_a_task_is_open_until_it_is_closed_or_its_run_is_complete_whoever_did_it
     assert job.is_open("features", 0) and job.open_tasks("features") == []
 
 
+def test_features_that_are_all_there_is_to_do_are_open(tmp_path):
+    job = jobs.create(tmp_path, {"features": [{"lease": "features-1"}]}, {})
+    assert job.open_tasks("features") == [0] and job.open_tasks("runs") == []
+
+
 def test_what_one_stage_came_to_says_nothing_of_the_other(job):
     job.close("features", 0, {"lost": True, "error": "given up"})
     assert job.open_tasks("runs") == [0, 1] and job.results("runs") == job.lost("runs") == []

@@ -65,12 +65,12 @@ def test_a_plug_in_of_another_package_is_found_by_its_name(monkeypatch):
     assert plugins.outside("sweeps") == ("mine",) and plugins.outside("results") == ()
 
 
-@pytest.mark.parametrize("edited", ["plugged/__init__.py", "plugged/parts/bank.json", "alone.py"])
+@pytest.mark.parametrize("edited", ["plugged/__init__.py", "plugged/parts/bank.json", "alone.py", "lab/own/x.py"])
 def test_the_digest_of_the_source_covers_packages_that_plug_ins_come_from(monkeypatch, tmp_path, edited):
-    for name in ("plugged/__init__.py", "plugged/parts/bank.json", "alone.py", "beside.py"):
+    for name in ("plugged/__init__.py", "plugged/parts/bank.json", "alone.py", "beside.py", "lab/own/x.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("a = 1\n")
-    points = {"sweeps": ("plugged.sweep:x", "alone", "nowhere"), "methods": ("plugged",)}
+    points = {"sweeps": ("plugged.sweep:x", "alone", "nowhere"), "methods": ("plugged", "lab.own.x")}
     found = {kind: tuple(EntryPoint(str(n), v, kind) for n, v in enumerate(some)) for kind, some in points.items()}
     monkeypatch.setattr(plugins, "_entry_points", lambda kind: found.get(kind, ()))
     monkeypatch.syspath_prepend(tmp_path)

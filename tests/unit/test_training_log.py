@@ -50,7 +50,11 @@ def test_while_it_goes_on_it_is_told_of_those_whom_a_worker_has_in_hand(tmp_path
         assert [t.loss for t in seen] == [None, *history]
         lease.release()
         look()
-    assert len(seen) == 4
+        lease = leases.take(RUN)
+        held = tmp_path / "leases" / RUN
+        held.write_text(json.dumps(json.loads(held.read_text()) | {"started": "before"}))
+        look()
+    assert len(seen) == 4, "nobody has it in hand, or who had it is gone"
 
 
 def test_within_an_epoch_and_with_validation(tmp_path, at_once):

@@ -66,6 +66,16 @@ def test_the_stage_of_features_leaves_the_runs_alone(job, done):
     assert [r["encoded"] for r in job.results("features")] == [3, 3]
 
 
+def test_checkpoints_of_complete_runs_go_and_those_of_the_others_stay(job, done):
+    for run_id in (IDS[0], IDS[1], "f" * 12):
+        (job.home / "checkpoints" / run_id).mkdir(parents=True)
+    finish(job.home, IDS[0])
+    worker.work(str(job.folder), "features")
+    assert sorted(p.name for p in (job.home / "checkpoints").iterdir()) == [IDS[1], "f" * 12], (
+        "a training goes on there"
+    )
+
+
 def test_each_worker_begins_with_its_own_share_and_looks_at_every_task():
     assert worker.share(5, 0, 2) == [0, 2, 4, 1, 3] and worker.share(5, 1, 2) == [1, 3, 0, 2, 4]
     assert worker.share(2, 3, 4) == [0, 1]
