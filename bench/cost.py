@@ -47,8 +47,10 @@ def operations(
     try:
         with torch.no_grad(), torch.device("meta"), counter:
             functional_call(_Run(module, run), shapes, torch.empty(shape))
-    except RuntimeError as error:  # all that torch raises where numbers are asked for, or a shape does not fit
-        return Operations(None, f"torch's counter, which works without values, stopped: {str(error).splitlines()[0]}")
+    # What torch and timm raise where numbers are asked for, or a shape does not fit.
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        return Operations(None, f"torch's counter, which works without values, stopped: {said[0]}")
     return Operations(counter.get_total_flops() / 1e9)
 
 

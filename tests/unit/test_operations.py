@@ -81,3 +81,5 @@ def test_a_recogniser_that_cannot_be_counted_says_why_in_its_row():
     """Its head was written for what an older timm gave: whoever runs it learns the same."""
     found = _recognizers.operations("tsn_imagenet-pretrained-swin-transformer_32xb8-1x1x8-50e_kinetics400-rgb", 8, 224)
     assert found.gflops is None and "must have same reduction dim" in found.why_not
+    found = _recognizers.operations("tsn_imagenet-pretrained-swin-transformer_8xb32-1x1x3-100e_kinetics400-rgb", 3, 64)
+    assert found.gflops is None and "stopped: Input height (64) doesn't match model (224)" in found.why_not

@@ -8,7 +8,7 @@ import pytest
 from commands import bench
 from fakes import write_video
 
-from bench import counterparts, plugins, published, reported, store
+from bench import counterparts, plugins, published, recognizers, reported, store
 from bench.plugins import ROOT
 
 
@@ -293,13 +293,22 @@ def test_the_config_of_mmaction2_follows_from_what_its_index_prints_and_from_its
 
 
 @pytest.mark.mmaction2
-@pytest.mark.parametrize(
-    "wanted", [{"backbone": "Swin Transformer", "value": 79.22}, {"backbone": "ViT-S", "value": 83.6}]
-)
-def test_weights_that_the_index_names_after_another_config_are_not_taken(wanted):
-    (row,) = rows(**wanted)
+def test_weights_that_the_index_names_after_another_config_are_not_taken():
+    (row,) = rows(backbone="ViT-S", value=83.6)
     found = counterparts.of(row)
-    assert found.checkpoint == "" and found.weights == f"a checkpoint of {found.backbones[0].partition(':')[2]}"
+    assert found.backbones == ("mmaction2:vit-small-p16_videomaev2-vit-g-dist-k710-pre_16x4x1_kinetics-400",)
+    assert found.checkpoint == "" and found.weights.startswith("a checkpoint of vit-small-p16_videomaev2")
+    swin = recognizers.checkpoints("tsn_imagenet-pretrained-swin-transformer_32xb8-1x1x8-50e_kinetics400-rgb")
+    assert [(c.address, c.reported[0].top1) for c in swin] == [("", 79.22)], (
+        "its number, the file of the one with 3 segments"
+    )
+
+
+@pytest.mark.mmaction2
+def test_a_config_that_today_s_timm_does_not_fit_is_not_offered():
+    eight, three = (counterparts.of(rows(backbone="Swin Transformer", value=value)[0]) for value in (79.22, 77.03))
+    assert eight.kind == "a recogniser that cannot be built here" and "an older timm" in eight.why
+    assert three.method == "mmaction2_as_is"
 
 
 @pytest.mark.mmaction2
