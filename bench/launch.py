@@ -228,16 +228,21 @@ def _stage(
         trainings.show((t.run_id[:6], f"epochs, {t.text}", t.done, t.epochs) for t in training_log.under_way(job.home))
         more()
 
-    fruitless, known = 0, (0, 0)
-    while (num_open := len(job.open_tasks(stage))) and fruitless < ROUNDS:
+    def left() -> tuple[int, int]:
+        return len(job.open_tasks(stage)), job.total_attempts(stage)
+
+    fruitless, known = 0, left()
+    while (num_open := known[0]) and fruitless < ROUNDS:
         if where == "debug":
             with training_log.watched(tick):
                 worker.work(str(job.folder), stage, tick=tick)
         else:
             _round(job, stage, min(count, num_open), gpus, tick, together)
         # Workers that die at a task use up its tries; those that die before they begin one would go on for ever.
-        now = (len(job.open_tasks(stage)), job.total_attempts(stage))
+        now = left()
         fruitless, known = (fruitless + 1 if now == known else 0), now
+        if fruitless:
+            worker.check_source(job)  # workers that find it changed end, and say so in their logs alone
     tick()
 
 
