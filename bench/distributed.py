@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
 import time
@@ -75,7 +76,7 @@ def run(work: Callable[[torch.device], Any], num: int, kind: str) -> Any:
         Exception: what the work raised in one of them.
     """
     spawn = get_context("spawn")  # a fork of a process that uses a GPU cannot use it
-    store = TCPStore(HERE, 0, is_master=True, wait_for_workers=False)  # a port that is free
+    store = _store()
     members: list[tuple[SpawnProcess, connection.Connection]] = []
     try:
         for number in range(num):
@@ -91,6 +92,13 @@ def run(work: Callable[[torch.device], Any], num: int, kind: str) -> Any:
         for process, here in members:
             process.join()
             here.close()
+
+
+def _store() -> Any:
+    """Where the processes find each other, at a port that is free; heard on this machine alone, where torch's own would listen to all."""
+    listening = socket.create_server((HERE, 0))
+    port = listening.getsockname()[1]
+    return TCPStore(HERE, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
 
 
 def _answer(members: Sequence[tuple[SpawnProcess, connection.Connection]]) -> Any:

@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from functools import partial
+from itertools import chain
 from multiprocessing import active_children
+from pathlib import Path
 
 import numpy as np
 import processes
@@ -36,6 +38,14 @@ def test_each_knows_its_share_and_where_one_fails_nobody_waits_for_ever():
         distributed.run(processes.share_and_fail, 2, "cpu")
     assert str(caught.value) == "Odd: [(0, 2, 1, 'cpu'), (1, 2, 1, 'cpu')] and [True, False]"
     assert "in share_and_fail" in caught.value.__notes__[0] and failures.kind(caught.value) == "model"
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the system does not tell who listens")
+def test_they_find_each_other_where_no_other_machine_hears_it():
+    store = distributed._store()
+    here = [f.read_text().splitlines()[1:] for f in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")) if f.exists()]
+    listening = [line.split()[1] for line in chain.from_iterable(here) if line.split()[3] == "0A"]
+    assert [at for at in listening if at.endswith(f":{store.port:04X}")] == [f"0100007F:{store.port:04X}"]
 
 
 def waiting(path):
