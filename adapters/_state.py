@@ -80,9 +80,7 @@ def read(path: Path, content: bytes | None = None) -> State:
                 f"{path} asks for {asked[1]} when it is opened, which no file of weights needs: it holds code or objects beside its "
                 "tensors. It was refused, and nothing of it was run; get the file from somewhere else, or its state dict alone"
             ) from error
-        raise BenchError(
-            f"{path}: not readable as weights ({type(error).__name__}: {error}); get the file again"
-        ) from error
+        raise BenchError(f"{path}: not readable as weights ({_looks(path, content)}); get the file again") from error
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
@@ -96,6 +94,23 @@ def sha256(path: Path) -> str:
     """Hex sha256 of a file."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _looks(path: Path, content: bytes | None) -> str:
+    """What a file that cannot be opened seems to be, in words: the libraries' own are of their insides."""
+    if content is None:
+        with path.open("rb") as file:
+            content = file.read(1000)
+    start = content[:1000].lstrip()
+    if not start:
+        return "it is empty"
+    if start[:1] == b"<":
+        return "it is a web page, most often what a server says in place of a file"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is Git LFS's pointer to a file"
+    if start.startswith(b"PK") or path.suffix == ".safetensors":
+        return "it is cut off or damaged"
+    return "it is cut off, damaged, or no file of weights"
 
 
 def _opened(path: Path, content: bytes | None) -> Any:

@@ -106,6 +106,16 @@ class AsIs:
         return torch.stack(merged, dim=1).clamp_min(LEAST).log()
 
 
+def check(config: Config, adapter: RecognizerAdapter, class_names: Sequence[str]) -> None:
+    """Raises BenchError as `fit`, before anything is computed."""
+    if adapter.facts.pretraining == UNTRAINED:
+        raise BenchError(
+            f"mmaction2_as_is: {adapter.facts.name} has random weights, so its classes mean nothing; name its checkpoint, "
+            f"mmaction2:{adapter.facts.architecture}@FILE, or train it (mmaction2_recognizer)"
+        )
+    mapping(config, int(adapter.recipe["model"]["cls_head"]["num_classes"]), class_names)
+
+
 def fit(
     config: Config,
     adapter: RecognizerAdapter,
@@ -119,11 +129,7 @@ def fit(
     Raises:
         BenchError: a recogniser with random weights, no map, one that cannot be read, or a class of the data set that nothing is mapped to.
     """
-    if adapter.facts.pretraining == UNTRAINED:
-        raise BenchError(
-            f"mmaction2_as_is: {adapter.facts.name} has random weights, so its classes mean nothing; name its checkpoint, "
-            f"mmaction2:{adapter.facts.architecture}@FILE, or train it (mmaction2_recognizer)"
-        )
+    check(config, adapter, classes.names)
     model: Any = adapter.recognizer()
     sources = mapping(config, int(model.cls_head.num_classes), classes.names)
     steps = shared.test_steps(adapter.recipe, None, None, config.views)

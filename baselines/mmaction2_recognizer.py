@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,24 @@ class Config:
                 )
 
 
+def check(config: Config, adapter: RecognizerAdapter, class_names: Sequence[str]) -> None:
+    """Raises BenchError where the recogniser's config has no schedule, or its learning rate is another optimizer's."""
+    _schedule(config, adapter.recipe, 1)
+
+
+def _schedule(config: Config, recipe: Mapping[str, Any], videos_a_step: int) -> schedules.Schedule:
+    return schedules.schedule(
+        recipe,
+        config.epochs,
+        videos_a_step,
+        epochs_asked,
+        config.optimizer,
+        config.learning_rate,
+        config.weight_decay,
+        config.precision,
+    )
+
+
 @dataclass(frozen=True)
 class Recognizer:
     """A fine-tuned recogniser, with the classes that it tells apart."""
@@ -136,16 +154,7 @@ def _train(
     recipe = adapter.recipe
     own = -(-len(train) // config.processes)
     batch_size = min(config.batch_size or int(recipe["train_dataloader"]["batch_size"]), own)
-    plan = schedules.schedule(
-        recipe,
-        config.epochs,
-        batch_size * config.processes,
-        epochs_asked,
-        config.optimizer,
-        config.learning_rate,
-        config.weight_decay,
-        config.precision,
-    )
+    plan = _schedule(config, recipe, batch_size * config.processes)
     steps = {stage: _steps(recipe, stage, config) for stage in ("train", "val")}
     # Several augmentations of a video a step, where the config was made for that (MViT).
     repeats = int(recipe["train_dataloader"]["dataset"].get("num_repeats", 1))

@@ -67,11 +67,14 @@ def parts(home: Path) -> list[Part]:
     return sorted(found, key=lambda part: -part.num_bytes)
 
 
-def waste(home: Path, days: float) -> list[Waste]:
+def waste(home: Path, days: float, failed: bool = False) -> list[Waste]:
     """What can go: what killed processes left behind, checkpoints of complete runs, and what nobody has needed for `days`.
 
     That are submissions that are done, were cancelled, or were left where they ran, and features that no run was made from. Features
     that a group shares stay: who needs them is not to be seen from one home.
+
+    Args:
+        failed: whether runs that failed, or cannot run, go as well: they are done anew when they are asked for again.
 
     Raises:
         BenchError: a negative number of days.
@@ -80,7 +83,13 @@ def waste(home: Path, days: float) -> list[Waste]:
         raise BenchError(f"{days} days ago is in the future; give 0 or more")
     return [
         Waste(path, why, _size(path)[0])
-        for path, why in (*_leftovers(home), *_checkpoints(home), *_submissions(home, days), *_stores(home, days))
+        for path, why in (
+            *_leftovers(home),
+            *_checkpoints(home),
+            *_submissions(home, days),
+            *_stores(home, days),
+            *(_failures(home) if failed else ()),
+        )
     ]
 
 
@@ -110,6 +119,12 @@ def _checkpoints(home: Path) -> Iterator[tuple[Path, str]]:
     for folder in sorted((home / "checkpoints").glob("*")):
         if (home / "runs" / folder.name[:2] / folder.name / COMPLETE).is_file():
             yield folder, "checkpoints of a complete run"
+
+
+def _failures(home: Path) -> Iterator[tuple[Path, str]]:
+    for path in sorted(home.glob(f"runs/*/*/{FAILED}")):
+        if not (path.parent / COMPLETE).is_file():
+            yield path.parent, "a run without a result"
 
 
 def _submissions(home: Path, days: float) -> Iterator[tuple[Path, str]]:

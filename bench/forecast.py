@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench import plugins
 from bench.store import Results
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class Forecast:
 def forecast(todo: Sequence[ResolvedRun], videos: dict[str, int], home: Path) -> Forecast:
     """What these runs, and so many videos through each backbone, take at the pace of the complete runs of a home.
 
-    A run is held against those of its method, backbone and shots; where there are none, against those of its method and shots.
+    A run is held against those of its method, backbone and shots; where there are none, against those of its method and shots. One that
+    trains the whole backbone is held against those of its config alone.
     """
     runs = Results(home).runs
     done = runs[runs["status"] == "complete"] if len(runs) else runs
@@ -40,7 +43,11 @@ def forecast(todo: Sequence[ResolvedRun], videos: dict[str, int], home: Path) ->
         unknown_videos += number if pace is None else 0
     for run in todo:
         like = {"method": run.spec.method, "shots": run.spec.shots}
-        seconds = _mean(done, "seconds", backbone=run.backbone, **like) or _mean(done, "seconds", **like)
+        same = {"backbone": run.backbone, **like}
+        if plugins.find("methods", run.spec.method).TRAINABLE == "all":  # epochs and resolution make it long or short
+            seconds = _mean(done, "seconds", config=json.dumps(dict(run.config), sort_keys=True), **same)
+        else:
+            seconds = _mean(done, "seconds", **same) or _mean(done, "seconds", **like)
         runs_h += (seconds or 0.0) / 3600
         unknown_runs += seconds is None
     return Forecast(features_h, runs_h, unknown_videos, unknown_runs)

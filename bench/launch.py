@@ -10,9 +10,10 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -254,7 +255,8 @@ def _round(job: Job, stage: str, count: int, gpus: int, tick: Callable[[], None]
         own = visible_gpus(index, gpus, together)  # submitit's local jobs would all get the first ones
         asked = {"gpus_per_node": len(own)} | ({"local_visible_gpus": own} if own else {})
         executor.update_parameters(timeout_min=TIMEOUT_MIN, name=f"kpbench-{stage}", **asked)
-        started.append(executor.submit(worker.stoppable, str(job.folder), stage, index, count))
+        with _deaf_to_ctrl_c():
+            started.append(executor.submit(worker.stoppable, str(job.folder), stage, index, count))
     try:
         while not all(s.done() for s in started):
             tick()
@@ -265,9 +267,22 @@ def _round(job: Job, stage: str, count: int, gpus: int, tick: Callable[[], None]
     tick()
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """What starts in this block leaves Ctrl-C at a terminal to this process, which asks it to stop; else it ends with a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
 def _stop(started: Sequence[submitit.Job[None]]) -> None:
     """End workers: asked first, which frees what they hold, then killed; nothing of them is left."""
-    # Not `cancel` at once: at a terminal Ctrl-C reached submitit's controllers too, and a second one keeps them from killing.
+    # Not `cancel` at once: what a worker holds is free only where it ends by itself.
     for s in started:
         with suppress(ProcessLookupError):
             os.kill(int(s.job_id), signal.SIGTERM)  # which a controller passes on

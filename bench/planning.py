@@ -57,6 +57,8 @@ def resolve(spec: RunSpec, home: Path, progress: Progress = silent) -> ResolvedR
         raise BenchError(f"the protocol {spec.protocol} has no validation videos, so nothing can be tuned under it")
     if TEXT in method.NEEDS & adapter.facts.capabilities:
         _speak(spec.backbone)
+    if hasattr(method, "check") and not lacking(method, adapter):
+        method.check(config, adapter, manifest.class_names)
     bank = None
     if bank_name := _bank_name(spec, method, config):
         bank = knowledge.statements_digest(

@@ -100,11 +100,17 @@ def _table(whole: Board, dataset: str, cells: Sequence[Cell], parts: Sequence[_P
         num_text=len(HEADER) - 1,
         frame=pd.DataFrame(line for part in parts for line in _lines(whole, part)),
         notes=(
+            f"Measured here on {_span(whole, 'num_classes', cells)} classes and {_span(whole, 'num_test', cells)} test videos of what is "
+            f"called {dataset}: names are compared and nothing else, and reported numbers are on the whole of it.",
             "Reported numbers are in no test and no interval of ours, and none is bold: their test videos, frames, views, prompts and "
             "selection are the sources' own. Where a source does not tell its split, it stands here all the same.",
         ),
         footnotes=feet.listed(),
     )
+
+
+def _span(whole: Board, name: str, cells: Sequence[Cell]) -> str:
+    return " / ".join(map(str, whole.distinct(name, cells))) or UNKNOWN
 
 
 def _number(whole: Board, cell: Cell, metric: str) -> tuple[float, Interval | None]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from bench import jobs, slurm, training_log
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
+from bench.leases import Leases
 
 POLL_S = 2.0
 DONE, FAILED, GOING = 0, 1, 3  # exit codes of status: what became of the submissions
@@ -25,7 +26,12 @@ def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tu
         ask: what Slurm has in its queue, None where that cannot be known; `slurm.queue`, which raises then, unless given.
     """
     rows, code, known, was_asked = [], DONE, None, False
-    held = {path.name for path in (home / "leases").glob("[!.]*")}
+    leases = Leases(home / "leases")
+    held = {
+        path.name
+        for path in leases.folder.glob("[!.]*")
+        if (holder := leases.holder(path.name)) is None or not holder.is_gone
+    }
     for job_id in jobs.all_ids(home):
         job = jobs.Job(home / "jobs" / job_id)
         if job.is_finished:
@@ -45,19 +51,19 @@ def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tu
             known, was_asked = (ask or slurm.queue)(), True
         states = (known or {}).get(job_id, {})
         state = ", ".join(f"{number} {name.lower()}" for name, number in sorted(states.items()))
+        in_hand = sum(lease in held for stage in jobs.STAGES for lease in job.stages[stage].leases)
         if states:
             code = GOING
         elif job.is_cancelled:
             state = "cancelled"
         elif not on_slurm:
-            state = "here"
+            state = "here" if in_hand else "here; where it was broken off, the same command goes on"
         elif known is None:
             code, state = GOING, "not known: Slurm does not answer"
         else:
             state = "not in the queue; python -m bench resume"
         code = max(code, FAILED)
         done = [f"{len(job.stages[s]) - left[s]}/{len(job.stages[s])}" for s in jobs.STAGES]
-        in_hand = sum(lease in held for stage in jobs.STAGES for lease in job.stages[stage].leases)
         rows.append((job_id, str(job.submission.get("sweep", "")), *done, str(in_hand), str(lost), state))
     return rows, code
 

@@ -262,13 +262,14 @@ def gc(
             help="Submissions with their logs, and features of no run, go when nobody touched them for so many days."
         ),
     ] = 30.0,
+    failed: Annotated[bool, typer.Option("--failed", help="Runs that failed or cannot run, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise it is only said what would go.")] = False,
 ) -> None:
     """What nothing in $BENCH_HOME refers to: leftovers, old submissions, features of no run. Example: python -m bench gc --days 7 --yes"""
     from bench import disk
 
     home = bench_home(writes=yes)
-    found, stay = disk.waste(home, days), []
+    found, stay = disk.waste(home, days, failed), []
     for one in found:
         if yes and not disk.remove(one):
             stay.append(one)

@@ -21,6 +21,9 @@ def list_names(
     ] = None,
 ) -> None:
     """What there is, by name. Example: python -m bench list --kind adapters"""
+    known = [*plugins.FOLDERS, "banks", "recognizers"]
+    if kind is not None and kind not in known:
+        raise plugins.unknown("kind", kind, known, "python -m bench list --help")
     if kind == "recognizers":  # by name alone: they are MMAction2's, many, and take seconds
         _list_recognizers()
         return

@@ -8,6 +8,7 @@ import typer
 
 from bench import _progress
 from bench.cli._common import out
+from bench.contracts import BenchError
 from bench.places import bench_home
 
 
@@ -34,9 +35,14 @@ def published(
     from bench.published import line, load, matching
 
     rows = list(matching(" ".join(words or ())))
+    if not rows:
+        raise BenchError(
+            f"no published number has all of these words: {' '.join(words or ())}; fewer of them find more"
+        )
     if not contradict:
         for row in rows:
             out.print(line(row))
+        out.print(f"{len(rows)} published numbers")
         return
     found = [group for group in conflicts.groups(load()) if not set(rows).isdisjoint(group)]
     for group in found:
@@ -64,7 +70,6 @@ def reproduce_published(
 ) -> bool:
     """Run what matches a published number and print both; whether they agree within the tolerance, in points."""
     from bench import reported
-    from bench.contracts import BenchError
     from bench.published import find
 
     allowed = reported.TOLERANCE if tolerance is None else tolerance

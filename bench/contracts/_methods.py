@@ -43,7 +43,8 @@ class Method(Protocol):
     """The names that a file in `baselines/` defines. A method never receives the test view.
 
     With FRAMES in NEEDS its views are LabelledVideos and no features are computed for it. It may define `columns(config, adapter)`:
-    what of `num_frames`, `num_views` and the other facts of a run's row is not the backbone's own.
+    what of `num_frames`, `num_views` and the other facts of a run's row is not the backbone's own. It may define
+    `check(config, adapter, class_names)`, which raises BenchError where its config does not fit: that is asked before any work.
     """
 
     Config: type  # a frozen dataclass; every field reaches the run id

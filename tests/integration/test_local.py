@@ -18,6 +18,7 @@ def test_ctrl_c_stops_every_worker_and_the_same_command_goes_on(tmp_path, packag
     process, _ = place.stop_at("run")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group
     assert process.wait(60) == 130 and "stopped; the same command goes on from here" in place.output
+    assert "Traceback" not in place.output
     assert not any_alive(process.pid), "no worker is left behind"
     kept = place.shards
     with Leases(place.home / "leases") as leases:

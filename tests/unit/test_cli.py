@@ -94,6 +94,18 @@ def test_runs_that_failed_alike_are_told_together(home, capsys, monkeypatch):
     assert code == 1 and f"failed {', '.join(ids[:3])} and 2 more RuntimeError: too hot" in err and ids[3] not in err
 
 
+def test_a_kind_that_is_nearly_right_is_answered_with_the_right_one(capsys, monkeypatch):
+    code, _, err = bench(capsys, monkeypatch, "list", "--kind", "recognisers")
+    assert code == 2 and "unknown kind 'recognisers'; did you mean recognizers" in err
+
+
+def test_words_that_no_published_number_has_are_said_and_others_counted(capsys, monkeypatch):
+    code, _, err = bench(capsys, monkeypatch, "published", "qwertz")
+    assert code == 2 and "no published number has all of these words: qwertz" in err
+    code, out, _ = bench(capsys, monkeypatch, "published", "maxi", "ucf")
+    assert code == 0 and f"{out.count('p-')} published numbers" in out
+
+
 def test_the_banks_that_ship_are_listed(capsys, monkeypatch):
     code, out, _ = bench(capsys, monkeypatch, "list", "--kind", "banks")
     assert code == 0 and all(name in out for name in ("toy", "ucf101", "ntu60")) and "adapters" not in out

@@ -157,6 +157,16 @@ def test_tasks_that_workers_have_in_hand_are_counted(home, queue, monkeypatch, c
     assert f"{job.job_id} 0/0 0/1 1 0" in out and f"{other.job_id} 0/0 0/1 0 0" in out
 
 
+def test_what_a_process_had_in_hand_that_is_gone_is_in_no_hands(home, monkeypatch, capsys):
+    job = jobs.create(home, {"runs": [{"lease": RUN}]}, {"where": "local"})
+    with Leases(home / "leases") as leases:
+        leases.take(RUN)
+        assert f"{job.job_id} 0/0 0/1 1 0 here\n" in bench(capsys, monkeypatch, "status")[1].replace(" no runs", "\n")
+        monkeypatch.setattr("bench.leases.started", lambda pid: "later")
+        _, out, _ = bench(capsys, monkeypatch, "status")
+    assert f"{job.job_id} 0/0 0/1 0 0 here; where it was broken off, the same command goes on" in out
+
+
 def test_what_is_on_disk_is_shown_where_slurm_does_not_answer(home, monkeypatch, capsys):
     job = waiting(home)
     monkeypatch.setenv("PATH", str(home))

@@ -177,3 +177,14 @@ def test_gc_says_what_would_go_and_deletes_when_told(tmp_path, monkeypatch, caps
     written(tmp_path / "weights" / "w", 1_500_000)
     _, out, _ = bench(capsys, monkeypatch, "du")
     assert "1.5 1 weights weights of backbones" in out
+
+
+def test_runs_that_failed_go_when_they_are_asked_for_and_no_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    complete(tmp_path, RUN)
+    store.write_failure(tmp_path, OTHER, {"columns": {}}, "BenchError: no map", "")
+    assert names(tmp_path) == set() and bench(capsys, monkeypatch, "gc", "--yes")[0] == 0
+    assert store.failure(tmp_path, OTHER)
+    code, out, _ = bench(capsys, monkeypatch, "gc", "--failed", "--yes")
+    assert code == 0 and f"runs/ba/{OTHER} a run without a result" in out
+    assert store.failure(tmp_path, OTHER) is None and (store.run_folder(tmp_path, RUN) / "COMPLETE").is_file()

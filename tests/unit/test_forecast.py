@@ -1,3 +1,5 @@
+import dataclasses
+
 import made_runs
 import pytest
 
@@ -7,6 +9,8 @@ from bench.forecast import forecast
 from bench.planning import ResolvedRun
 from bench.specs import RunSpec
 from bench.work import Work
+
+RUN = "0123456789ab"
 
 
 def run(backbone="tiny-clip", method="coop", shots=4):
@@ -59,3 +63,20 @@ def test_hours_are_called_what_they_are(tmp_path, capsys, site, features, runs):
     said = capsys.readouterr().out
     assert f"36000 videos to encode (1.5 MB): {features}; 1 runs: {runs}, at the pace of earlier runs here" in said
     assert ("features  1 jobs of 240 min" in said) == bool(site)
+
+
+def test_a_training_of_the_whole_backbone_is_held_against_its_own_config(tmp_path):
+    config = {"epochs": 2, "resolution": 64}
+    told = {"method": "mmaction2_recognizer", "shots": 1, "backbone": "tsm"}
+    made_runs.complete(
+        tmp_path,
+        RUN,
+        identity={"config": list(config.items())},
+        columns={**made_runs.record()["columns"], **told, "seconds": 36.0},
+    )
+    short, long = (
+        dataclasses.replace(run("tsm", "mmaction2_recognizer", 1), config=(("epochs", n), ("resolution", 64)))
+        for n in (2, 100)
+    )
+    found = forecast([short, long], {}, tmp_path)
+    assert found.runs_h == pytest.approx(0.01) and found.unknown_runs == 1

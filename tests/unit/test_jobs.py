@@ -124,7 +124,7 @@ def test_a_damaged_submission_hides_no_other_and_is_not_taken_for_done(job, tmp_
     (job.folder / "runs.jsonl").unlink()
     rows, code = _submissions.submissions(tmp_path)
     told = {row[0]: row[-1] for row in rows}
-    assert code == _submissions.FAILED and told[whole.job_id] == "here"
+    assert code == _submissions.FAILED and told[whole.job_id].startswith("here")
     assert told[job.job_id].startswith(f"damaged: {job.folder / 'runs.jsonl'} cannot be read")
     assert all(len(row) == len(_submissions.table().columns) for row in rows)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,3 +157,17 @@ def test_probabilities_of_several_are_merged(merge, expected, monkeypatch):
     logits = predictor(None, Classes(OURS))
     np.testing.assert_allclose(logits.exp().numpy(), expected, rtol=1e-5)
     assert torch.equal(predictor(None, Classes(OURS[::-1])), logits.flip(1))
+
+
+def test_a_map_is_checked_before_anything_is_computed(tmp_path):
+    path = write(tmp_path, "map.csv", "source,class\n0,a\n1,c\n")
+    adapter = SimpleNamespace(
+        facts=SimpleNamespace(name="r", architecture="r", pretraining="K400"),
+        recipe={"model": {"cls_head": {"num_classes": 2}}},
+    )
+    as_is.check(as_is.Config(label_map=path), adapter, ("a", "c"))
+    with pytest.raises(BenchError, match="goes to 'c', which is no class of the data set"):
+        as_is.check(as_is.Config(label_map=path), adapter, ("a", "b"))
+    adapter.facts.pretraining = as_is.UNTRAINED
+    with pytest.raises(BenchError, match="r has random weights, so its classes mean nothing"):
+        as_is.check(as_is.Config(label_map=path), adapter, ("a", "c"))

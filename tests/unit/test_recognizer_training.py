@@ -346,3 +346,10 @@ def test_what_a_head_draws_is_the_same_for_every_batch(monkeypatch):
         monkeypatch.setattr(_recognizers, "VIEWS_AT_ONCE", at_once)
         scores.append(_recognizers.predict(Drawing(), found, steps, torch.device("cpu")))
     assert torch.equal(*scores) and len(scores[0].unique(dim=0)) == 1
+
+
+def test_a_rate_that_is_another_optimiser_s_is_said_before_anything_is_computed():
+    adapter = SimpleNamespace(recipe=recipe(TSM))
+    with pytest.raises(BenchError, match="give a learning_rate for AdamW"):
+        mmaction2_recognizer.check(mmaction2_recognizer.Config(optimizer="AdamW"), adapter, ("a", "b"))
+    mmaction2_recognizer.check(mmaction2_recognizer.Config(optimizer="AdamW", learning_rate=0.001), adapter, ("a", "b"))

@@ -227,3 +227,19 @@ def test_a_recogniser_s_method_on_another_backbone_is_not_applicable(tmp_path):
     with pytest.raises(NotApplicable, match="needs recognizer, which tiny-clip does not have"):
         runner.execute(run, tmp_path / "home")
     assert store.failure(tmp_path / "home", run.run_id)["status"] == "n/a"
+
+
+def test_what_a_method_finds_wrong_with_its_config_ends_planning(root, tmp_path, looking, monkeypatch):
+    asked = []
+
+    def check(config, adapter, class_names):
+        asked.append((config, adapter, class_names))
+        raise BenchError("no map for these classes")
+
+    monkeypatch.setattr(plugins.find("methods", "looks"), "check", check, raising=False)
+    with pytest.raises(BenchError, match="no map for these classes"):
+        planning.resolve(spec(root), tmp_path)
+    assert asked == [(Config(), looking.adapter, CLASSES)]
+    monkeypatch.setattr(plugins.find("methods", "looks"), "NEEDS", frozenset({FRAMES, TRAIN, "wings"}))
+    planning.resolve(spec(root), tmp_path)
+    assert len(asked) == 1, "what cannot run there is n/a, whatever its config"

@@ -84,11 +84,20 @@ def test_a_torchscript_archive_is_refused_with_the_way_out(tmp_path):
     refused(path, "TorchScript archive.*safetensors.*Hugging Face repository.*bench fetch")
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x80\x02}q\x00."])
-def test_what_are_no_weights_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "it is empty"),
+        (b"\n<html>404</html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is Git LFS's pointer"),
+        (b"PK\x03\x04", "it is cut off or damaged"),
+        (b"\x80\x02}q\x00.", "it is cut off, damaged, or no file of weights"),
+    ],
+)
+def test_what_are_no_weights_is_refused_in_our_own_words(tmp_path, content, what):
     path = tmp_path / "w.bin"
     path.write_bytes(content)
-    refused(path, "not readable as weights|does not fit")
+    refused(path, rf"not readable as weights \({what}[^)]*\); get the file again")
 
 
 # --- the library's own conversions ------------------------------------------------------------------------------
