@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -41,6 +40,7 @@ RUN_WORKERS_A_GPU = 4  # each holds a backbone in the GPU's memory
 ROUNDS = 3  # of workers in which nothing was done or tried, then it is given up
 POLL_S = 0.3
 TIMEOUT_MIN = 7 * 24 * 60  # submitit takes every job of 10 minutes or less for timed out
+STDERR = 2  # its file descriptor
 GRACE_S = 10.0  # for workers that are asked to stop
 
 
@@ -255,7 +255,7 @@ def _round(job: Job, stage: str, count: int, gpus: int, tick: Callable[[], None]
         own = visible_gpus(index, gpus, together)  # submitit's local jobs would all get the first ones
         asked = {"gpus_per_node": len(own)} | ({"local_visible_gpus": own} if own else {})
         executor.update_parameters(timeout_min=TIMEOUT_MIN, name=f"kpbench-{stage}", **asked)
-        with _deaf_to_ctrl_c():
+        with _errors_to(job.folder / "submitit" / "helpers.err"):
             started.append(executor.submit(worker.stoppable, str(job.folder), stage, index, count))
     try:
         while not all(s.done() for s in started):
@@ -268,21 +268,23 @@ def _round(job: Job, stage: str, count: int, gpus: int, tick: Callable[[], None]
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """What starts in this block leaves Ctrl-C at a terminal to this process, which asks it to stop; else it ends with a traceback."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _errors_to(path: Path) -> Iterator[None]:
+    """What starts in this block writes its errors to a file: submitit's helpers end at Ctrl-C with a traceback, over the bars."""
+    sys.stderr.flush()
+    before = os.dup(STDERR)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), STDERR)
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        os.dup2(before, STDERR)
+        os.close(before)
 
 
 def _stop(started: Sequence[submitit.Job[None]]) -> None:
     """End workers: asked first, which frees what they hold, then killed; nothing of them is left."""
-    # Not `cancel` at once: what a worker holds is free only where it ends by itself.
+    # Not `cancel` at once: at a terminal Ctrl-C reached submitit's controllers too, and a second one keeps them from killing.
     for s in started:
         with suppress(ProcessLookupError):
             os.kill(int(s.job_id), signal.SIGTERM)  # which a controller passes on
