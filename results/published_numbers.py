@@ -16,6 +16,7 @@ from results import _captions, _tables, base_to_novel
 from results._cells import no_interval, points, shown
 from results._data import board, grouped
 from results._keys import column_name, protocol_name
+from results._notes import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,17 +101,13 @@ def _table(whole: Board, dataset: str, cells: Sequence[Cell], parts: Sequence[_P
         num_text=len(HEADER) - 1,
         frame=pd.DataFrame(line for part in parts for line in _lines(whole, part)),
         notes=(
-            f"Measured here on {_span(whole, 'num_classes', cells)} classes and {_span(whole, 'num_test', cells)} test videos of what is "
-            f"called {dataset}: names are compared and nothing else, and reported numbers are on the whole of it.",
+            f"Measured here on {span(whole.distinct('num_classes', cells))} classes and {span(whole.distinct('num_test', cells))} test "
+            f"videos of what is called {dataset}: names are compared and nothing else, and reported numbers are on the whole of it.",
             "Reported numbers are in no test and no interval of ours, and none is bold: their test videos, frames, views, prompts and "
             "selection are the sources' own. Where a source does not tell its split, it stands here all the same.",
         ),
         footnotes=feet.listed(),
     )
-
-
-def _span(whole: Board, name: str, cells: Sequence[Cell]) -> str:
-    return " / ".join(map(str, whole.distinct(name, cells))) or UNKNOWN
 
 
 def _number(whole: Board, cell: Cell, metric: str) -> tuple[float, Interval | None]:

@@ -1,5 +1,12 @@
 import pytest
+from commands import bench
 from fakes import write_video
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """A command in this process: its exit code, and what it wrote to stdout and stderr."""
+    return lambda *words: bench(capsys, monkeypatch, *words)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections import Counter
 
 import pandas as pd
 import pytest
-from commands import bench
 from fakes import write_video
 
 from bench import counterparts, plugins, published, recognizers, reported, store
@@ -15,11 +14,6 @@ from bench.plugins import ROOT
 @pytest.fixture
 def home(tmp_path):
     return tmp_path / "bench_home"
-
-
-@pytest.fixture
-def command(capsys, monkeypatch):
-    return lambda *words: bench(capsys, monkeypatch, *words)
 
 
 def frozen_clip(dataset="UCF-101", frames="16"):

@@ -10,7 +10,6 @@ from pathlib import Path, PurePath
 import made_runs
 import numpy as np
 import pytest
-from commands import bench
 from latex import compiled
 
 from bench import conflicts, plugins, published, store
@@ -22,11 +21,6 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "published"
 @pytest.fixture
 def home(tmp_path):
     return tmp_path / "bench_home"
-
-
-@pytest.fixture
-def command(capsys, monkeypatch):
-    return lambda *words: bench(capsys, monkeypatch, *words)
 
 
 def measured(home, dataset="ucf101", protocol="few_shot", shots=16, split="1", run_id="a1b2c3d4e5f6", **more):

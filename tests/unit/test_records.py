@@ -27,11 +27,6 @@ def home(tmp_path):
     return home
 
 
-@pytest.fixture
-def command(capsys, monkeypatch):
-    return lambda *words: bench(capsys, monkeypatch, *words)
-
-
 def scores_csv(home, run_id):
     return store.run_folder(home, run_id) / "scores.csv"
 
