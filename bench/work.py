@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bench import store
 from bench.contracts import digest
 from bench.features import SHARD_ROWS, row_keys
-from bench.planning import feature_store, load_adapter, load_manifest, needs, resolved_to_dict
+from bench.planning import feature_store, load_adapter, load_manifest, needs
+from bench.specs import resolved_to_dict
 
 if TYPE_CHECKING:
     from bench.specs import ResolvedRun

@@ -9,6 +9,7 @@ from commands import bench
 
 from bench import answers, importing, index, judging, metrics, plugins, records, rescoring, store
 from bench.contracts import BenchError
+from bench.stored_results import Results
 from results._data import board
 
 CLASSES = ("Apply Lipstick", "clap", "dive", "jump", "run", "swim", "wave")
@@ -88,7 +89,7 @@ def test_a_file_becomes_an_ordinary_run(command, home, tmp_path):
     assert "mine (imported)" in told and "scores_are" in told
     done = rescoring.rescore(home)
     assert done.changes == () and done.damaged == {}
-    runs = store.Results(home).runs
+    runs = Results(home).runs
     assert runs["method"].tolist() == ["imported"] and runs["trainable"].tolist() == ["imported"]
 
 
@@ -96,7 +97,7 @@ def test_every_table_and_plot_takes_imported_runs(command, home, tmp_path):
     command(jsonl(tmp_path / "a.jsonl", good(_0=ranked("clap"))), "--protocol", "zero_shot", name="first")
     command(jsonl(tmp_path / "b.jsonl", good(skip=9)), "--protocol", "zero_shot", name="<b>second")
     command(jsonl(tmp_path / "b.jsonl", good(skip=9)), "--protocol", "zero_shot", name="second")
-    results = store.Results(home)
+    results = Results(home)
     made = {
         a.name: a.content for name in plugins.names("results") for a in plugins.find("results", name).render(results)
     }
@@ -123,7 +124,7 @@ def test_another_file_under_one_name_is_another_run_and_the_tables_say_so(comman
     command(jsonl(tmp_path / "a.jsonl", good()), "--protocol", "zero_shot")
     command(jsonl(tmp_path / "a.jsonl", good(_0=ranked("run"))), "--protocol", "zero_shot")
     assert len(list(store.run_ids(home))) == 2
-    (cell,) = board(store.Results(home)).cells
+    (cell,) = board(Results(home)).cells
     assert cell.status == "mixed" and "lie under one name and seed, so no number" in cell.problems[0]
 
 
@@ -429,12 +430,10 @@ def test_base_to_novel_is_an_ordinary_run_with_both_parts_and_their_harmonic_mea
     ]
     code, said, error = command(jsonl(tmp_path / "b.jsonl", wrong), *scope, name="half")
     assert code == 0, error
-    runs = store.Results(home).runs.set_index("label")
+    runs = Results(home).runs.set_index("label")
     assert runs.loc["half (imported)", ["base_top1", "novel_top1", "harmonic_mean"]].tolist() == [1, 0, 0]
     assert runs.loc["mine (imported)", ["base_top1", "novel_top1", "harmonic_mean"]].tolist() == [1, 1, 1]
-    (table,) = [
-        a for a in plugins.find("results", "base_to_novel").render(store.Results(home)) if a.name.endswith(".md")
-    ]
+    (table,) = [a for a in plugins.find("results", "base_to_novel").render(Results(home)) if a.name.endswith(".md")]
     assert "half (imported)" in table.content and "mine (imported)" in table.content
 
 
