@@ -5,8 +5,11 @@ import itertools
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from results import _plots
+from results import _looks, _plots
+from results._data import board
 
+WIDE = "W" * 70
+LONG = "a method with a name that goes on and on, of many words and one number, "
 LEAST = 6  # points that can be read at the width of a column
 
 
@@ -26,6 +29,11 @@ def placed(draw):
         figure.set_dpi(300)
         figure.draw(FigureCanvasAgg(figure).get_renderer())
     return figure
+
+
+def looks_of(results):
+    """What each method is drawn with, by its name: colour and marker."""
+    return {name: (look["color"], look["marker"]) for name, look in _looks.looks(board(results)).items()}
 
 
 def texts(figure):

@@ -1,5 +1,6 @@
 """Results made up in memory: runs whose videos are right as asked for, without a home on disk."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,3 +182,22 @@ def _trial(number, told, divisors):
 FEW = {"protocol": "few_shot", "shots": 4, "needs_train": True, "trainable": "prompt", "selection": "last step"}
 COOP = {**FEW, "method": "coop", "label": "CoOp", "text_source": ""}
 KNOWING = {"text_source": "descriptions", "bank": "toy", "label": "descriptions"}
+
+KNOWLEDGE = {**COOP, "method": "knowledge_prompt", "label": "knowledge prompt"}
+SHUFFLED = {**KNOWING, "bank_control": "shuffled", "label": "descriptions (shuffled)"}
+
+
+def paper():
+    """Every kind of figure on two data sets and two backbones, whose costs differ."""
+    results = FakeResults()
+    for dataset in ("toy", "other"):
+        for i, backbone in enumerate(("clip", "siglip")):
+            on = {"dataset": dataset, "backbone": backbone, "gflops": 4.0 + i}
+            results.add((0.2, 0.3, 0.2), **on)
+            results.add((0.6, 0.5, 0.7), **{**on, **KNOWING})
+            results.add((0.1, 0.1, 0.2), **{**on, **SHUFFLED})
+            for seed, shots in itertools.product((1, 2), (1, 4)):
+                more = {**on, "seed": seed, "shots": shots}
+                results.add((0.4 + 0.1 * seed, 0.5, 0.6), **{**COOP, **more, "num_trainable": 512})
+                results.add((0.7, 0.8, 0.6 + 0.1 * seed), **{**KNOWLEDGE, **more, "num_trainable": 1024})
+    return results

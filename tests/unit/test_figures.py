@@ -1,23 +1,17 @@
-"""What figures show: that looks, edges, signs, axes, stars and fronts are those of the numbers, and that all of it can be read."""
-
-import itertools
-import json
+"""What figures show: that edges, signs, axes and fronts are those of the numbers, and that all of it can be read."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import faults, figures, placed
-from fake_results import COOP, KNOWING, FakeResults
+from drawn import LONG, WIDE, faults, figures, looks_of, placed
+from fake_results import COOP, KNOWING, KNOWLEDGE, FakeResults, paper
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_rgb
 from synthetic import fill
 
 from bench.stored_results import Results
 from results import (
-    _ablation_figures,
-    _looks,
     _plots,
-    _switches,
     ablation,
     accuracy_cost,
     confusion,
@@ -29,116 +23,6 @@ from results import (
 from results._data import board
 
 FIGURES = (ablation, few_shot_curve, accuracy_cost, per_class_gains, confusion, reliability, critical_difference)
-KNOWLEDGE = {**COOP, "method": "knowledge_prompt", "label": "knowledge prompt"}
-SHUFFLED = {**KNOWING, "bank_control": "shuffled", "label": "descriptions (shuffled)"}
-WIDE = "W" * 70
-LONG = "a method with a name that goes on and on, of many words and one number, "
-
-
-def looks_of(results):
-    return {name: (look["color"], look["marker"]) for name, look in _looks.looks(board(results)).items()}
-
-
-def paper():
-    """Every kind of figure on two data sets and two backbones, whose costs differ."""
-    results = FakeResults()
-    for dataset in ("toy", "other"):
-        for i, backbone in enumerate(("clip", "siglip")):
-            on = {"dataset": dataset, "backbone": backbone, "gflops": 4.0 + i}
-            results.add((0.2, 0.3, 0.2), **on)
-            results.add((0.6, 0.5, 0.7), **{**on, **KNOWING})
-            results.add((0.1, 0.1, 0.2), **{**on, **SHUFFLED})
-            for seed, shots in itertools.product((1, 2), (1, 4)):
-                more = {**on, "seed": seed, "shots": shots}
-                results.add((0.4 + 0.1 * seed, 0.5, 0.6), **{**COOP, **more, "num_trainable": 512})
-                results.add((0.7, 0.8, 0.6 + 0.1 * seed), **{**KNOWLEDGE, **more, "num_trainable": 1024})
-    return results
-
-
-# --- looks -----------------------------------------------------------------------------------------------------
-
-
-def test_a_method_looks_the_same_in_every_figure():
-    results = paper()
-    looks = looks_of(results)
-    seen = {}
-    for plugin in (few_shot_curve, accuracy_cost, reliability):
-        for figure in figures(plugin, results).values():
-            (legend,) = figure.legends
-            for line, text in zip(legend.get_lines(), legend.get_texts(), strict=True):
-                if text.get_text() in looks:
-                    marker = line.get_marker()
-                    seen.setdefault(text.get_text(), []).append((line.get_color(), marker))
-                    assert line.get_color() == looks[text.get_text()][0]
-                    assert marker in ("None", looks[text.get_text()][1])  # a horizontal line has no marker
-    assert seen.keys() == looks.keys()
-    assert {len(found) for found in seen.values()} == {4, 6}  # the zero-shot ones are in two kinds of figure
-    bars = figures(ablation, results)["ablation-toy-zero_shot"].axes[0]
-    rows = [label.get_text().replace("\n", " ") for label in bars.get_yticklabels()]
-    assert [bar.get_facecolor()[:3] for bar in bars.patches] == [to_rgb(looks[row][0]) for row in rows]
-    for ax in figures(per_class_gains, results)["per-class-gains-toy"].axes:
-        gained, lost = looks["knowledge prompt"][0], looks["CoOp"][0]
-        drawn = {(bar.get_width() > 0, bar.get_facecolor()[:3]) for bar in ax.patches if bar.get_width()}
-        assert drawn <= {(True, to_rgb(gained)), (False, to_rgb(lost))} and drawn
-
-
-def test_the_lines_in_a_panel_are_those_of_the_legend():
-    results = paper()
-    looks = _looks.looks(board(results))
-    figure = figures(few_shot_curve, results)["few-shot-toy"]
-    for ax in figure.axes:
-        styles = {(line.get_color(), line.get_marker()) for line in ax.lines}
-        for name in ("CoOp", "knowledge prompt"):
-            assert (looks[name]["color"], looks[name]["marker"]) in styles
-        assert (looks["descriptions"]["color"], "None") in styles
-    for ax in figures(accuracy_cost, results)["accuracy-cost-toy"].axes:
-        for line in ax.lines[:-1]:  # the last is the front
-            assert (line.get_color(), line.get_marker()) in looks_of(results).values()
-
-
-def test_looks_do_not_depend_on_what_else_was_run():
-    whole = looks_of(paper())
-    for facts in ({}, KNOWING, COOP, KNOWLEDGE, SHUFFLED):
-        alone = FakeResults()
-        alone.add(**facts)
-        ((name, look),) = looks_of(alone).items()
-        assert look == whole[name]
-
-
-def test_a_new_method_keeps_its_looks_unless_another_has_its_place():
-    def run(*labels):
-        results = FakeResults()
-        for label in labels:
-            results.add(**{**COOP, "method": "mine", "label": label})
-        return looks_of(results)
-
-    alone = {label: run(label)[label] for label in "abcdefghi"}
-    together = run(*alone)
-    clashing = [one for one in alone if list(alone.values()).count(alone[one]) > 1]
-    free = alone.keys() - clashing
-    assert free and clashing
-    assert {label: together[label] for label in free} == {label: alone[label] for label in free}
-    assert len({colour for colour, _ in together.values()}) == len(_looks.COLOURS) == 9
-
-
-def test_the_default_variant_has_the_methods_own_place():
-    results = FakeResults()
-    results.add(**{**COOP, "label": "CoOp, 16 tokens", "is_default": True})
-    before = looks_of(results)
-    results.add(**{**COOP, "label": "CoOp, 12 tokens", "is_default": False})
-    after = looks_of(results)
-    assert after["CoOp, 16 tokens"] == before["CoOp, 16 tokens"] and len(set(after.values())) == 2
-
-
-def test_many_methods_all_look_different_and_colours_come_again_late():
-    results = FakeResults()
-    for i in range(40):
-        results.add(**{**COOP, "label": f"m{i}", "method": f"m{i}"})
-        results.add(label=f"z{i}", method=f"z{i}")
-    looks = _looks.looks(board(results))
-    assert len({(look["color"], look["marker"]) for look in looks.values()}) == 80
-    assert all((look["linestyle"] == "-") == (name[0] == "m") for name, look in looks.items())
-    assert len({(look["color"], str(look["linestyle"])) for name, look in looks.items() if name[0] == "z"}) > 25
 
 
 # --- few-shot curves -------------------------------------------------------------------------------------------
@@ -306,76 +190,6 @@ def test_confidence_is_across_and_accuracy_upwards_in_bins_that_hold_their_upper
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("confidence (%)", "accuracy (%)")
     assert ax.lines[0].get_xydata().tolist() == [[0, 0], [100, 100]]
     assert ax.get_xlim() == ax.get_ylim() == (0, 100)
-
-
-# --- ablations -------------------------------------------------------------------------------------------------
-
-
-def ablated(values, backbones=("clip", "siglip"), label="prompt, {}"):
-    """A method whose one switch takes these values; how surely each differs from the first falls with its place."""
-    rng = np.random.default_rng(3)
-    results, apart = FakeResults(), 0.04 * np.array([1, -1, 1, -1, 1, -1])  # without spread there is no interval
-    for backbone in backbones:
-        for i, value in enumerate(values):
-            noise = rng.normal(0, 0.02 * i**2, 6) if i else np.zeros(6)
-            shares = np.clip(0.6 - 0.08 * (i > 0) + apart + noise, 0.02, 0.98)
-            facts = {**KNOWLEDGE, "label": label.format(value), "backbone": backbone, "is_default": i == 0}
-            results.add(shares.tolist(), per_group=50, config=json.dumps({"m": value}), **facts)
-    return results
-
-
-def drawn_ablation(results):
-    whole = board(results)
-    found = _switches.ablations(whole, whole.cells)
-    return found, placed(lambda: _ablation_figures.draw(whole, found))
-
-
-@pytest.mark.parametrize("values", [["a", "b", "c", "d", "e"], [0, 1, 2, 4, 8]])
-def test_a_star_stands_exactly_where_holms_p_is_below_five_percent(values):
-    found, figure = drawn_ablation(ablated(values))
-    every = [variant for one in found for variant in one.variants]
-    # Otherwise the test could not tell the corrected from the plain p, nor either from a star everywhere.
-    assert any(v.test.p_value < 0.05 <= v.p_holm for v in every) and any(v.p_holm < 0.05 for v in every)
-    assert any(v.test.p_value >= 0.05 for v in every)
-    for ax, one in zip(figure.axes, found, strict=True):
-        told = {text.get_position()[1]: text.get_text() for text in ax.texts if not hasattr(text, "xy")}
-        told |= {text.xy[0]: text.get_text() for text in ax.texts if hasattr(text, "xy")}
-        names = [value for value in values if value != one.variants[0].was]
-        assert len(told) == len(names)
-        for (_, shown), value in zip(sorted(told.items()), names, strict=True):
-            (variant,) = [v for v in one.variants if v.value == value]
-            sign = "+" if variant.test.difference > 0 else "−"
-            star = "*" if variant.p_holm < 0.05 else ""
-            assert shown == f"{sign}{abs(100 * variant.test.difference):.1f}{star}"
-
-
-def test_whiskers_and_bands_of_ablations_are_the_intervals():
-    found, figure = drawn_ablation(ablated(["a", "b", "c"]))
-    for ax, one in zip(figure.axes, found, strict=True):
-        cells = [one.reference, *(variant.cell for variant in one.variants)]
-        whiskers = [line.get_xdata() for line in ax.lines if line.get_marker() == "|"]
-        assert [list(w) for w in whiskers] == [[100 * c.interval.low, 100 * c.interval.high] for c in cells]
-        assert [bar.get_width() for bar in ax.patches] == [100 * cell.top1 for cell in cells]
-    found, figure = drawn_ablation(ablated([1, 2, 3]))
-    for ax, one in zip(figure.axes, found, strict=True):
-        cells = [one.reference, *(variant.cell for variant in one.variants)]
-        at = pd.DataFrame(ax.collections[0].get_paths()[0].vertices, columns=["x", "y"]).groupby("x")["y"]
-        assert at.min().tolist() == pytest.approx([100 * cell.interval.low for cell in cells])
-        assert at.max().tolist() == pytest.approx([100 * cell.interval.high for cell in cells])
-
-
-@pytest.mark.parametrize("backbones", [1, 2, 5])
-@pytest.mark.parametrize("values", [list("abcdefgh"), [1, 2, 3], [1, 2, 4, 8, 16, 32, 64, 128]])
-@pytest.mark.parametrize("name", ["b{}", WIDE + "{}", LONG + "{}"])
-def test_ablations_can_be_read_with_long_names_and_many_panels(backbones, values, name):
-    names = tuple(name.format(i) for i in range(backbones))
-    label = name.replace("{}", "") + " {}" if len(name) > 10 else "prompt, {}"
-    found, figure = drawn_ablation(ablated(values, names, label))
-    assert len(figure.axes) == backbones == len(found)
-    assert not faults(figure)
-    shown = [ax.get_title().replace("\n", "").replace(" ", "") for ax in figure.axes]
-    assert shown == [f"{name}(8×1)".replace(" ", "") for name in names]  # all of it
-    assert all(ax.bbox.height > 100 and ax.bbox.width > 250 for ax in figure.axes)  # a third and almost an inch
 
 
 # --- all of them -----------------------------------------------------------------------------------------------

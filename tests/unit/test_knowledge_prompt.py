@@ -1,61 +1,19 @@
-"""The knowledge-prompt method as a whole: each switch does what it says, what is learnt is reached, and the released defects."""
+"""The knowledge-prompt method as a whole: each switch does what it says, what is learnt is reached."""
 
 import dataclasses
 
 import pytest
 import torch
 from fakes import FakeAdapter, LayeredFake
+from knowledge_prompts import CLASSES, NOVEL, PARTS, START, STATEMENTS, fitted, numbers, view
 
 from baselines import knowledge_prompt
 from baselines._knowledge import initial
-from baselines._knowledge.config import CHOICES, OWNERS, WORDS, fields
-from bench import contracts, plugins
-from bench.contracts import BenchError, Classes, Features, LabelledFeatures, NotApplicable
+from baselines._knowledge.config import CHOICES
+from bench import plugins
+from bench.contracts import NotApplicable
 from bench.frozen import parameter_hash
 from bench.prompting import encode, flatten, prepare
-
-NAMES = ("sit down", "wave", "walk")
-STATEMENTS = (
-    ("lower the body", "bend both knees deeply again", "sink"),
-    ("swing the hand", "raise one arm over the head"),
-    ("move the feet", "step on", "swing both arms and go"),
-)
-CLASSES = Classes(NAMES, statements=STATEMENTS)
-NOVEL = Classes(("jump", "clap"), statements=(("leave the floor",), ("hit both hands together", "make a noise")))
-SMALL = {"num_context_tokens": 4, "epochs": 6, "learning_rate": 0.05}
-START = {**SMALL, "epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0}  # fitted, and not moved
-PARTS = {
-    "aggregation": {"aggregation": "attention"},
-    "transport": {"aggregation": "transport"},
-    "attention over frames": {"temporal_pooling": "attention"},
-    "transformer": {"temporal_pooling": "transformer", "transformer_layers": 2},
-    "continuous": {"continuous": True},
-    "numeric": {"numeric": True},
-    "class-specific": {"class_specific_context": True},
-    "all": {
-        **{"class_specific_context": True, "context_place": "middle", "context_init": "knowledge", "continuous": True},
-        **{"aggregation": "attention", "temporal_pooling": "transformer", "numeric": True, "class_balancing": True},
-        **{"focal_ordinal_weight": 1.0, "consistency_weight": 1.0, "label_smoothing": 0.1},
-    },
-}
-
-
-def view(labels=(0, 1, 2, 0, 1, 2), spread=0.1):
-    labels = torch.as_tensor(labels)
-    centres = torch.randn(3, 16, generator=torch.Generator().manual_seed(9))
-    noise = spread * torch.randn(len(labels), 4, 16, generator=torch.Generator().manual_seed(1))
-    numbers = {"speed_head": labels + torch.arange(len(labels)) / 10, "frames_dropped": torch.zeros(len(labels))}
-    return LabelledFeatures(Features(centres[labels][:, None] + noise), labels, numbers)
-
-
-def fitted(adapter=None, train=None, classes=CLASSES, seed=1, **config):
-    settings = knowledge_prompt.Config(**{**SMALL, **config})
-    return knowledge_prompt.fit(settings, adapter or LayeredFake(), train or view(), None, classes, seed)
-
-
-def numbers(predictor):
-    return {name: p.detach().clone() for name, p in predictor.learnt.named_parameters()}
-
 
 # --- what is learnt ------------------------------------------------------------------------------------------------
 
@@ -282,131 +240,3 @@ def test_balanced_classes_count_alike():
     assert float(knowledge_prompt._loss(predictor, data, CLASSES)[0](torch.arange(6))) == pytest.approx(
         expected, rel=1e-5
     )
-
-
-# --- the defects of the released code ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("released", [True, "continuous"])
-def test_the_released_continuous_channel_never_lives(released):
-    both = {"numeric": True, "memory_weight": 1e-6}
-    dead, alive = (fitted(continuous=True, as_released=which, **both) for which in (released, False))
-    assert all(not value.any() for name, value in numbers(dead).items() if "projector" in name)
-    assert all(value.any() for name, value in numbers(alive).items() if "projector" in name)
-    data, none = view(), {} if released is not True else {"as_released": "pooling"}
-    without = fitted(**none, **both)
-    torch.testing.assert_close(dead(data.features, CLASSES), without(data.features, CLASSES), atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize("released", [True, "pooling"])
-@pytest.mark.parametrize("adapter", [FakeAdapter(), LayeredFake()], ids=["plain", "layered"])
-def test_the_released_pooling_never_sees_the_class_name(released, adapter):
-    renamed = dataclasses.replace(CLASSES, names=("a b", "c", "d"))  # as many tokens, so that nothing else moves
-    for which in (released, False):
-        predictor = fitted(adapter, as_released=which, continuous=released is True, numeric=released is True)
-        one, other = (predictor.text_features(predictor.statements(c)) for c in (CLASSES, renamed))
-        assert torch.allclose(one, other, atol=1e-5) == (which is not False)
-    tokens = adapter.tokenize(["one two three four five six"], 4)
-    early = knowledge_prompt.early_pooled(adapter).tokenize(["one two three four five six"], 4)
-    assert early.pool.tolist() == [tokens.pool.item() - 4] and torch.equal(early.ids, tokens.ids)
-
-
-def test_the_released_antonyms_leave_nothing_of_the_numbers():
-    data, config = view(), {"numeric": True, "memory_weight": 5.0, "continuous": True}
-    turned = dataclasses.replace(data, numeric={"speed_head": data.numeric["speed_head"].flip(0)})
-    for which in (True, "antonym", False):
-        one, other = (fitted(train=t, as_released=which, **config)(data.features, CLASSES) for t in (data, turned))
-        assert torch.allclose(one, other, atol=1e-6) == (which is not False)
-
-
-def test_attention_and_transport_over_one_frame_are_not_applicable():
-    data = view()
-    one = dataclasses.replace(data, features=Features(data.features.frames[:, :1]))
-    for config in ({"temporal_pooling": "attention"}, {"aggregation": "transport"}):
-        with pytest.raises(NotApplicable, match="a video has one here"):
-            fitted(train=one, **config)
-        fitted(**config)
-    fitted(train=one, temporal_pooling="transformer")
-
-
-def test_a_class_without_a_statement_is_named():
-    bare = dataclasses.replace(CLASSES, statements=(CLASSES.statements[0], (), CLASSES.statements[2]))
-    with pytest.raises(BenchError, match=f"the class {CLASSES.names[1]!r} came without a statement"):
-        fitted(classes=bare)
-
-
-def test_statements_that_lose_their_end_are_told(capsys):
-    fitted()
-    assert "lose their end" not in capsys.readouterr().err
-    long = dataclasses.replace(CLASSES, statements=((" ".join(["word"] * 40),), *CLASSES.statements[1:]))
-    fitted(classes=long)
-    told = capsys.readouterr().err
-    assert told.startswith("knowledge_prompt: 1 of 6 statements lose their end: with 4 context tokens ")
-    assert told.count("\n") == 1  # once a fit, not once a step
-
-
-def test_an_adapter_that_is_wrapped_keeps_the_fast_path():
-    class Wrapped:
-        def __init__(self, adapter):
-            self._adapter = adapter
-
-        def __getattr__(self, name):
-            return getattr(self._adapter, name)
-
-    texts = [text for of_class in CLASSES.statements for text in of_class]
-    plain, wrapped = (prepare(a, texts, 2) for a in (LayeredFake(), Wrapped(LayeredFake())))
-    assert plain.tokens_a_step == wrapped.tokens_a_step < prepare(FakeAdapter(), texts, 2).tokens_a_step
-
-
-@pytest.mark.parametrize("name", ["Adapter", "PromptableText", "PromptableAdapter", "LayeredText"])
-def test_no_protocol_of_adapters_can_be_asked_for_by_isinstance(name):
-    # From Python 3.12 on that looks at members without asking `__getattr__`, and so misses what a wrapper passes on.
-    with pytest.raises(TypeError, match="runtime_checkable"):
-        isinstance(FakeAdapter(), getattr(contracts, name))
-
-
-def test_a_tower_that_is_not_causal_has_no_end_of_text_to_miss():
-    siglip = plugins.find("adapters", "tiny-siglip").load("tiny-siglip", "cpu")
-    with pytest.raises(NotApplicable, match="no end-of-text to miss"):
-        fitted(siglip, as_released="pooling")
-
-
-# --- settings ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
-        ({"num_context_tokens": 0}, "nothing to learn"),
-        ({"aggregation": "sum"}, "aggregation is one of logits, features, max, attention, transport, not 'sum'"),
-        ({"as_released": 1}, "as_released is one of False, True"),
-        ({"memory_weight": -1.0}, "memory_weight is -1.0"),
-        ({"cross_entropy_weight": 0.0}, "nothing would be learnt"),
-        ({"label_smoothing": 1.0}, "less than 1"),
-        ({"temporal_pooling": "transformer", "transformer_layers": 3}, "it is 1 or 2"),
-        ({"aggregation": "transport", "temporal_pooling": "attention"}, "transport weighs the frames itself"),
-        ({"phrase": "someone"}, "phrase does nothing unless context_init is phrase"),
-        ({"antonyms": ("a: b | c",)}, "antonyms does nothing unless numeric is True"),
-        ({"numeric": True, "memory_weight": 0.0}, "numeric does nothing with memory_weight 0"),
-        (
-            {"as_released": True, "continuous": True},
-            "as_released=True has a defect of a part that is off; set numeric=True",
-        ),
-        ({"as_released": True, "numeric": True}, "set continuous=True"),
-        ({"as_released": "pooling", "context_place": "after"}, "with context_place='after' there is no such code"),
-        ({"as_released": "continuous"}, "set continuous=True"),
-        ({"as_released": "antonym"}, "set numeric=True"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(config, said):
-    with pytest.raises(BenchError, match=said):
-        fitted(**config)
-
-
-def test_a_row_s_name_tells_what_differs():
-    plain = knowledge_prompt.Config()
-    assert knowledge_prompt.describe(plain) == "knowledge prompt, 8 tokens"
-    changed = {"aggregation": "max", "context_place": "middle", "numeric": True, "as_released": "pooling"}
-    expected = "knowledge prompt, 8 tokens, context middle, max of statements, numerical channel, pooling as released"
-    assert knowledge_prompt.describe(knowledge_prompt.Config(**changed)) == expected
-    assert set(WORDS) | set(OWNERS) <= set(fields())

@@ -1,61 +1,12 @@
-import dataclasses
+"""Which statements refinement lets fall, and why."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from fakes import FakeAdapter
+from refining import Bag, bank, fallen, judged, only, row, vector
 
 from bench.contracts import PROMPTS, TEXT, BenchError
-from bench.knowledge import bank_names, load
-from bench.knowledge.bank import Bank, Origin, Statement, parsed, written
 from bench.knowledge.refine import Settings, refine
-
-ORIGINS = {"me": Origin("me")}
-DIM = 1024
-OPEN = {"near_duplicate": 1, "min_margin": -2}  # nothing falls for where it stands
-
-
-class Bag(FakeAdapter):
-    """A text is the sum of its words' vectors: the same words in another order are the same text."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.facts = dataclasses.replace(self.facts, embed_dim=DIM)
-
-    def encode_text(self, texts):
-        return torch.stack([sum(map(vector, text.lower().replace(".", "").split())) for text in texts])
-
-
-NUMBERS = {}
-
-
-def vector(word):
-    """Each word has an axis of its own."""
-    return F.one_hot(torch.tensor(NUMBERS.setdefault(word, len(NUMBERS))), DIM).float()
-
-
-def row(text, status="proposed", kind="motion", **more):
-    return Statement(text, kind, "me", status, **more)
-
-
-def bank(about="", **classes):
-    """A bank of texts, or of whole statements."""
-    made = {c: tuple(s if isinstance(s, Statement) else row(s) for s in rows) for c, rows in classes.items()}
-    return Bank("mine", about, ORIGINS, made)
-
-
-def fallen(refined):
-    return [(f.class_name, f.number, f.rule) for f in refined.faults if f.fell]
-
-
-def only(refined):
-    (fault,) = refined.faults
-    return fault
-
-
-def judged(made, adapter=None, templates=("a video of {}",), class_names=None, **settings):
-    return refine(made, adapter or Bag(), Settings(**{**OPEN, **settings}), class_names, templates)
-
 
 # --- near-duplicates ---------------------------------------------------------------------------------------------
 
@@ -241,87 +192,6 @@ def test_the_best_of_each_kind_stay():
     assert judged(kept, keep=1).faults == ()
 
 
-# --- who decides -------------------------------------------------------------------------------------------------
-
-
-FAULTY = {
-    "near-duplicate": ["x1 x2", "x2 x1"],
-    "name leak": ["x1", "x2 waves"],
-    "too long": ["x1", "x2 " * 20],
-    "confusable": ["x1", "y1"],
-}
-
-
-@pytest.mark.parametrize("status", ["accepted", "edited"])
-@pytest.mark.parametrize("rule", FAULTY)
-def test_what_a_person_let_through_is_told_and_stays(rule, status):
-    rows = [row("x1"), row("x1 x3"), *(row(t.strip(), status, reason="accepted in review by J") for t in FAULTY[rule])]
-    made = bank(wave=rows if rule == "confusable" else rows[2:], bow=["y1 y2", "y1 y3", "y1 y2 y4"])
-    settings = {"near_duplicate": 0.9, "min_margin": 0 if rule == "confusable" else -2}
-    found = judged(made, **settings)
-    told = [f for f in found.faults if f.rule == rule]
-    assert [(f.number, f.fell) for f in told] == [(len(made.classes["wave"]), False)]
-    last = found.bank.classes["wave"][-1]
-    assert (last.status, last.reason) == (status, "accepted in review by J") and last.scores
-    again = judged(made, recheck=True, **settings).bank.classes["wave"][-1]
-    assert again.status == "rejected" and again.reason.startswith(f"{rule}: ")
-    assert again.reason.endswith(f"; before: {status}, accepted in review by J")
-
-
-def test_what_stays_is_proposed_still_unless_refinement_may_accept():
-    made = bank(
-        about="Mine.", wave=["x1", "x2 waves", row("x3", "accepted", reason="good")], bow=[row("y1", "edited", was="y")]
-    )
-    found = judged(made)
-    assert [s.status for s in found.bank.classes["wave"]] == ["proposed", "rejected", "accepted"]
-    assert found.bank.about == "Mine. [refine: scores by fake]" and found.accepted == 0
-    found = judged(made, accept=True)
-    kept, fell, mine = found.bank.classes["wave"]
-    assert (kept.status, kept.reason) == ("accepted", "accepted by refinement, without a person (fake)")
-    assert fell.status == "rejected" and (mine.status, mine.reason) == ("accepted", "good") and found.accepted == 1
-    assert found.bank.classes["bow"][0].status == "edited" and found.bank.classes["bow"][0].was == "y"
-    assert found.bank.about == "Mine. [refine: scores by fake; 1 statement accepted by refinement, without a person]"
-    again = judged(found.bank, accept=True)
-    assert again.bank == found.bank and again.accepted == 0
-
-
-def test_what_refinement_accepted_is_no_persons_decision():
-    found = judged(bank(wave=["x1 x2 x3 x4", "x1 x2 x3 x5"], bow=["y1"]), accept=True)
-    assert fallen(judged(found.bank, near_duplicate=0.7)) == [("wave", 2, "near-duplicate")]
-
-
-def test_rejected_ones_are_left_alone_and_count_for_nothing():
-    gone = row("z1 z2", "rejected", scores={"tpp": 9.0}, reason="a person said so")
-    plain, found = (judged(bank(wave=["x1 x2", "x1", *more], bow=["y1", "y2"])) for more in ((), (gone,)))
-    assert found.bank.classes["wave"][2] == gone and found.faults == ()
-    assert [s.scores for s in found.bank.classes["wave"][:2]] == [s.scores for s in plain.bank.classes["wave"]]
-    assert found.classes[0].before == 2
-
-
-def test_scores_of_others_stay():
-    (s,) = judged(bank(wave=[row("x1", scores={"votes": 3.0, "margin": 1.0})], bow=["y1"])).bank.classes["wave"]
-    assert s.scores["votes"] == 3.0 and set(s.scores) == {"votes", "discriminability", "diversity", "tpp"}
-
-
-# --- enough ------------------------------------------------------------------------------------------------------
-
-
-def test_a_class_with_too_few_left_is_told_and_nothing_of_it_is_gone():
-    made = bank(wave=["x1", "x2 waves", "x3"], bow=["y1", "y2", "y3"])
-    found = judged(made, min_statements=3)
-    assert [(c.name, c.before, c.left) for c in found.short] == [("wave", 3, 2)]
-    assert [s.text for s in found.bank.classes["wave"]] == ["x1", "x2 waves", "x3"]
-    assert judged(made, min_statements=2).short == ()
-
-
-def test_only_the_classes_of_the_data_set_compete():
-    made = bank(wave=["y1", "x1", "sit x2"], sit=["y1 y2", "y1"], bow=["x3", "x4"])
-    found = judged(made, class_names=("wave", "bow", "hug"), min_statements=1)
-    assert found.faults == () and found.bank.classes["sit"] == made.classes["sit"]
-    assert [(c.name, c.left) for c in found.short] == [("hug", 0)] and "hug" not in found.bank.classes
-    assert found.notes == ("1 of the bank's classes are none of the data set's and stay as they are",)
-
-
 # --- errors ------------------------------------------------------------------------------------------------------
 
 
@@ -350,61 +220,3 @@ def test_a_backbone_without_text_or_a_bank_without_classes_is_an_error():
     with pytest.raises(BenchError, match="the bank has no classes"):
         refine(bank(), Bag())
     assert refine(bank(wave=[]), Bag()).classes[0].left == 0
-
-
-# --- with a backbone ---------------------------------------------------------------------------------------------
-
-
-def proposed(made):
-    """The bank as if nobody had decided on it."""
-    classes = {c: tuple(dataclasses.replace(s, status="proposed") for s in rows) for c, rows in made.classes.items()}
-    return dataclasses.replace(made, classes=classes)
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    from bench.planning import load_adapter
-
-    return load_adapter("tiny-clip")
-
-
-@pytest.mark.parametrize("more", [{}, {"keep": 2}, {"accept": True, "keep": 1}, {"near_duplicate": 0.8}])
-def test_refining_a_refined_bank_changes_nothing(more, tiny):
-    settings = Settings(num_context_tokens=8, **more)
-    first = refine(proposed(load("toy")), tiny, settings)
-    assert len({f.rule for f in first.faults}) >= 2, "else this test shows little"
-    text = written(first.bank)
-    second = refine(parsed(text, "x"), tiny, settings)
-    assert fallen(second) == [] and written(second.bank) == text
-
-
-# --- the banks that ship -----------------------------------------------------------------------------------------
-
-
-class ClipLength:
-    """A tiny backbone that cuts its texts as CLIP does: 77 tokens of the tokenizer that open_clip ships."""
-
-    def __init__(self, tiny):
-        from open_clip.tokenizer import SimpleTokenizer
-
-        from adapters._text import BytePairs, tokenize
-
-        self.facts = dataclasses.replace(tiny.facts, context_length=77)
-        self.encode_text, self.embed_tokens, self.encode_embedded = tiny.encode_text, None, None
-        pairs = BytePairs(SimpleTokenizer())
-        self.tokenize = lambda texts, num=0: tokenize(pairs, texts, num, self.facts, torch.device("cpu"))
-
-
-# (bank, class, number): why a statement of the origin "hand", which is not changed, has a fault.
-KNOWN = {}
-
-
-@pytest.mark.parametrize("name", bank_names())
-def test_the_banks_that_ship_have_no_fault_that_depends_on_no_backbone(name, tiny):
-    found = refine(load(name), ClipLength(tiny), Settings(near_duplicate=1, min_margin=-2))
-    faults = {(name, f.class_name, f.number): f"{f.rule}: {f.reason}: {f.text}" for f in found.faults}
-    assert {place: told for place, told in faults.items() if place not in KNOWN} == {}
-    assert {place for place in KNOWN if place[0] == name} <= set(faults), "an exception that is none any more"
-    for rows in found.bank.classes.values():
-        kinds = [s.kind for s in rows if s.status in ("accepted", "edited")]
-        assert kinds.count("appearance") >= 3 and kinds.count("motion") >= 3
