@@ -17,7 +17,7 @@ from typing import Any
 
 import submitit
 
-from bench import checkpoints, devices, stopping
+from bench import checkpoints, devices, places, stopping
 from bench._inside import check_packages
 from bench.contracts import BenchError
 from bench.failures import MissingFeaturesError, is_of_accelerator, kind
@@ -57,12 +57,12 @@ def work(
     job = Job(Path(folder))
     check_source(job)
     devices.choose()  # a node that has lost its GPU would fail every task within a second
-    with Leases(job.home / "leases", job=_log_name() or "") as leases:
-        # Runs need all features: what extraction left undone, with its node or its time limit, is made up for here.
-        for each in STAGES[: STAGES.index(stage) + 1]:
-            wait_s = linger_s if each == stage else math.inf
+    # Runs need all features: what extraction left undone, with its node or its time limit, is made up for here.
+    for each in STAGES[: STAGES.index(stage) + 1]:
+        wait_s = linger_s if each == stage else math.inf
+        with Leases(places.claims(job.home, each), job=_log_name() or "") as leases:
             _work(job, each, share(len(job.stages[each]), index, count), leases, wait_s, tick)
-        leases.sweep()
+            leases.sweep()
     _forget_checkpoints(job)
     job.finish()
 

@@ -223,6 +223,9 @@ def test_what_another_worker_holds_is_waited_for_and_not_done_twice(home, study,
         tuner.pursue(study.study_id, [1], home)
     assert waits == [3], "the other three of its batch were done meanwhile"
     assert first.run_id not in done and trials.read(home, study.study_id).finished
+    (final,) = study.final_runs(home, [1])
+    assert trials.final_runs(home, study.study_id) == {1: final.run_id}
+    assert trials.is_done(home, study.study_id, [1]) and not trials.is_done(home, study.study_id, [1, 2])
 
 
 def test_studies_of_different_budgets_are_not_launched(home, study, videos):
