@@ -8,7 +8,7 @@ from fakes import plug_in
 from made_runs import record
 
 from baselines import linear_probe
-from bench import store
+from bench import store, trials, tuning
 from bench.columns import columns
 from bench.contracts import BenchError
 from bench.specs import RunSpec
@@ -123,6 +123,13 @@ def brought_to_end(studies, home, do):
     """Open runs of all studies together, until there is none."""
     while open_runs := [run for study in studies for run in study.open_runs(home)]:
         do(open_runs)
+
+
+def done(videos, home, num=10, calls=None, outcomes=None, **how):
+    """A finished study, and what its files say."""
+    study = tuning.new(spec(videos), home, num, **how)
+    brought_to_end([study], home, launch(home, calls, **(outcomes or {})))
+    return study, trials.read(home, study.study_id)
 
 
 def forked(work):

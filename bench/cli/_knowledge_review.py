@@ -25,12 +25,13 @@ def review(
 ) -> None:
     """Decide on a bank's statements on a local page; Ctrl-C ends it. Example: python -m bench knowledge review mine.json --dataset toy"""
     from bench.knowledge import review as page
+    from bench.knowledge.desk import open_desk
 
     if not bank.endswith(".json"):
         raise BenchError(f"a review writes to a .json file, not to {bank!r}; copy the bank and give the copy")
     if dataset is None and (root or option):
         raise BenchError("--root and --option belong to a data set; name it with --dataset")
-    desk = page.open_desk(Path(bank), reviewer)  # a fault in the bank is found before a data set is made
+    desk = open_desk(Path(bank), reviewer)  # a fault in the bank is found before a data set is made
     if dataset is not None:
         from bench.planning import build_manifest
         from bench.specs import RunSpec
@@ -41,7 +42,7 @@ def review(
         display.disable = not out.is_terminal  # a pipe gets the address as its first line
         with display:
             manifest = build_manifest(spec, bench_home(), _progress.reporter(display))
-        desk = page.open_desk(Path(bank), reviewer, manifest)
+        desk = open_desk(Path(bank), reviewer, manifest)
 
     def ready(address: str) -> None:
         out.print(f"review {desk.path.name} at {address} (Ctrl-C ends it; what is decided is saved)")

@@ -1,8 +1,36 @@
+import json
+
 import pytest
-from commands import CLASSES, PER_SIDE, PLUG_IN, VIDEOS, Place
-from fakes import write_classes
+from commands import CLASSES, PER_SIDE, PLUG_IN, VIDEOS, Place, bench
+from fakes import plug_in_adapter, write_classes
 
 from bench.plugins import ROOT
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """A command in this process: its exit code, and what it wrote to stdout and stderr."""
+    return lambda *words: bench(capsys, monkeypatch, *words)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """What BENCH_HOME is set to."""
+    return tmp_path / "bench_home"
+
+
+@pytest.fixture
+def adapter(monkeypatch):
+    """A fake backbone that is known by its name for one test."""
+    return plug_in_adapter(monkeypatch)
+
+
+@pytest.fixture
+def tunable(adapter, monkeypatch):
+    """A method whose trials need no training, known on the fake backbone for one test."""
+    from tuned import plug_in_method
+
+    return plug_in_method(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +58,21 @@ def undisturbed(tmp_path_factory, package, videos):
     place.finish()
     assert len(place.complete) == 3 and len(place.encoded) == len(set(place.encoded)) == VIDEOS
     return place
+
+
+@pytest.fixture
+def bank(tmp_path):
+    """Writes a bank of the classes, with a word of its own in each statement; returns its path."""
+    path = tmp_path / "bank.json"
+
+    def write(text="goes"):
+        rows = {
+            c: [{"text": f"{c} {text} {n}", "kind": "motion", "origin": "me", "status": "accepted"} for n in "ab"]
+            for c in CLASSES
+        }
+        path.write_text(
+            json.dumps({"schema": 2, "dataset": "mine", "about": "", "origins": {"me": {"by": "me"}}, "classes": rows})
+        )
+        return str(path)
+
+    return write

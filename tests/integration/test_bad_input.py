@@ -8,8 +8,7 @@ import sys
 
 import pytest
 import torch
-from commands import bench
-from fakes import plug_in_adapter, write_classes, write_video
+from fakes import write_classes, write_video
 from safetensors.torch import load_file, save_file
 
 import bench as kpbench
@@ -17,16 +16,6 @@ from bench import index, store
 from bench.plugins import ROOT
 from bench.specs import RunSpec
 from bench.stored_results import Results
-
-
-@pytest.fixture
-def home(tmp_path):
-    return tmp_path / "bench_home"
-
-
-@pytest.fixture
-def adapter(monkeypatch):
-    return plug_in_adapter(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +28,6 @@ def clean(tmp_path_factory):
 def root(clean, tmp_path):
     """A copy that a test may spoil."""
     return shutil.copytree(clean, tmp_path / "videos")
-
-
-@pytest.fixture
-def command(capsys, monkeypatch):
-    return lambda *words: bench(capsys, monkeypatch, *words)
 
 
 ZERO_SHOT = "run --where debug --sweep zero_shot --dataset folder --backbones fake --seeds 1".split()

@@ -1,162 +1,30 @@
 """What is in a run's identity and what a plan is kept under: nothing that moves a number is left out, nothing else is in."""
 
-import json
-
 import pytest
 import torch
-from fakes import FakeAdapter, forget, plug_in, plug_in_adapter, write_classes, write_video
+from commands import CLASSES
+from fakes import FakeAdapter, forget, plug_in, write_classes, write_video
+from folder_runs import spec_of
 
 import bench as kpbench
-from bench import extraction, planning, plans, plugins, protocols, records, reporting, runner, store
+from bench import extraction, planning, plugins, protocols, records, reporting, runner, store
 from bench.contracts import BenchError
 from bench.specs import RunSpec
 from bench.stored_results import Results
 from results import _data, _switches
 
-CLASSES = ("clap", "run", "wave")
-
-
-@pytest.fixture
-def home(tmp_path):
-    return tmp_path / "bench_home"
-
-
-@pytest.fixture
-def adapter(monkeypatch):
-    return plug_in_adapter(monkeypatch)
-
-
-@pytest.fixture
-def bank(tmp_path):
-    path = tmp_path / "bank.json"
-
-    def write(text="goes"):
-        rows = {
-            c: [{"text": f"{c} {text} {n}", "kind": "motion", "origin": "me", "status": "accepted"} for n in "ab"]
-            for c in CLASSES
-        }
-        path.write_text(
-            json.dumps({"schema": 2, "dataset": "mine", "about": "", "origins": {"me": {"by": "me"}}, "classes": rows})
-        )
-        return str(path)
-
-    return write
-
-
-def spec(videos, method="zero_shot", **more):
-    return RunSpec(dataset="folder", root=str(videos), backbone="fake", method=method, **more)
-
-
-# --- the plan that is kept -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def planned(home, monkeypatch, videos):
-    """Plans one spec as a new process would; says whether the kept plan was used."""
-    monkeypatch.setattr(plugins, "outside", lambda kind: ())
-    calls = []
-    real = plans.resolve
-    monkeypatch.setattr(plans, "resolve", lambda *a: calls.append(1) or real(*a))
-
-    def plan(*specs):
-        calls.clear()
-        planning._built.clear()
-        found = plans.plan(list(specs), home)
-        return found, not calls
-
-    return plan
-
-
-def test_a_plan_is_kept_and_read_back_whole(planned, adapter, videos):
-    first, kept = planned(spec(videos), spec(videos, "linear_probe", protocol="few_shot", shots=2))
-    assert not kept
-    assert planned(spec(videos), spec(videos, "linear_probe", protocol="few_shot", shots=2)) == (first, True)
-
-
-@pytest.mark.parametrize(
-    "changed", ["rows", "sources", "libraries", "weights", "linked weights", "bank", "order of roots"]
-)
-def test_a_plan_is_made_anew_when_anything_behind_it_changes(
-    changed, planned, adapter, videos, bank, home, monkeypatch, tmp_path
-):
-    mine = write_classes(tmp_path / "mine", CLASSES, 6)
-    specs = [spec(mine, config={"text": "descriptions"}, bank=bank())]
-    if changed == "order of roots":
-        specs = [spec(mine), spec(write_classes(tmp_path / "other", CLASSES, 7))]
-    if changed == "linked weights":
-        (tmp_path / "store").mkdir()
-        (home / "weights").mkdir(parents=True)
-        (home / "weights" / "fake").symlink_to(tmp_path / "store")
-    planned(*specs)
-    if changed == "linked weights":
-        (tmp_path / "store" / "w.pt").touch()
-    if changed == "rows":
-        write_video(mine / "test" / "run" / "new.mp4", 4, first=9)
-    if changed == "sources":
-        monkeypatch.setattr(plans, "source_digest", lambda: "edited")
-    if changed == "libraries":
-        monkeypatch.setattr(plans, "versions", lambda: {"open_clip_torch": "99"})
-    if changed == "weights":
-        (home / "weights" / "fake").mkdir(parents=True)
-        (home / "weights" / "fake" / "w.pt").touch()
-    if changed == "bank":
-        bank("went")
-    if changed == "order of roots":
-        mine.rename(tmp_path / "swap")
-        (tmp_path / "other").rename(mine)
-        (tmp_path / "swap").rename(tmp_path / "other")
-    found, kept = planned(*specs)
-    assert not kept
-    assert [r.manifest for r in found] == [planning.build_manifest(s, home).digest for s in specs]
-
-
-@pytest.fixture
-def open_name(monkeypatch):
-    """Names `mine:FOLDER`: the fake, called as the folder is."""
-    plug_in(
-        monkeypatch,
-        "adapters",
-        "mine",
-        MODELS={},
-        OPEN="mine:FOLDER",
-        VERSION=1,
-        load=lambda name, device: FakeAdapter(name=name.rpartition("/")[2]),
-    )
-
-
-def test_a_plan_is_made_anew_when_the_folder_of_an_open_name_changes(planned, open_name, videos, tmp_path):
-    folder = tmp_path / "my-clip"
-    folder.mkdir()
-    (folder / "model.safetensors").write_text("a")
-    of_folder = RunSpec(dataset="folder", root=str(videos), backbone=f"mine:{folder}", method="zero_shot")
-    first, _ = planned(of_folder)
-    assert planned(of_folder) == (first, True)
-    (folder / "model.safetensors").write_text("another")
-    assert not planned(of_folder)[1]
-
-
-def test_where_the_folder_of_an_open_name_lies_is_not_in_the_id(open_name, videos, home, tmp_path):
-    ids = {
-        planning.resolve(
-            RunSpec(dataset="folder", root=str(videos), backbone=f"mine:{place}/my-clip", method="zero_shot"), home
-        ).run_id
-        for place in ("/data", "/scratch")
-    }
-    assert len(ids) == 1
-
-
 # --- the id -----------------------------------------------------------------------------------------------------------
 
 
 def test_every_setting_of_a_method_is_in_the_id_not_only_the_changed_ones(adapter, videos, home):
-    resolved = planning.resolve(spec(videos, "linear_probe", protocol="few_shot", shots=2), home)
+    resolved = planning.resolve(spec_of(videos, "linear_probe", protocol="few_shot", shots=2), home)
     assert dict(resolved.config) == {"c": 0.316, "max_iterations": 1000}
 
 
 def test_the_shuffled_bank_shows_the_same_statements_to_other_classes(adapter, videos, home, bank):
     more = {"config": {"text": "descriptions"}, "bank": bank()}
-    plain = planning.resolve(spec(videos, **more), home)
-    dealt = [planning.resolve(spec(videos, **more, bank_control="shuffled", seed=s), home) for s in range(1, 7)]
+    plain = planning.resolve(spec_of(videos, **more), home)
+    dealt = [planning.resolve(spec_of(videos, **more, bank_control="shuffled", seed=s), home) for s in range(1, 7)]
     manifest = planning.load_manifest(home, plain.manifest)
     own = planning.classes(plain, manifest).statements
     others = [planning.classes(r, manifest).statements for r in dealt]
@@ -171,16 +39,16 @@ def test_deals_of_two_banks_are_never_one_number(adapter, videos, home, bank):
 
     more = {"config": {"text": "descriptions"}, "bank_control": "shuffled"}
     for seed in (1, 2):
-        kpbench.run(spec(videos, **more, bank=bank(), seed=seed))
+        kpbench.run(spec_of(videos, **more, bank=bank(), seed=seed))
     (cell,) = _data.board(Results(home)).cells
     assert cell.status == "complete" and len(cell.done) == 2
-    kpbench.run(spec(videos, **more, bank=bank("went"), seed=3))
+    kpbench.run(spec_of(videos, **more, bank=bank("went"), seed=3))
     (cell,) = _data.board(Results(home)).cells
     assert cell.status == "mixed" and " against " in cell.problems[0] and "delete the folders" in cell.problems[0]
 
 
 def test_a_backbone_that_changed_since_the_plan_is_refused(adapter, videos, home, monkeypatch):
-    resolved = planning.resolve(spec(videos), home)
+    resolved = planning.resolve(spec_of(videos), home)
     extraction.extract([resolved], home)
     forget(planning)
     monkeypatch.setattr(planning, "load_adapter", lambda name: FakeAdapter(seed=5))
@@ -196,7 +64,7 @@ def test_each_number_format_has_its_own_run_store_record_and_column(adapter, vid
     fake.facts = dataclasses.replace(fake.facts, precisions=("float32", "bf16"))
     monkeypatch.setattr(torch, "compile", lambda function: function)
     hows = [{}, {"precision": "bf16"}, {"compile": True}]
-    resolved = [planning.resolve(spec(videos, **how), home) for how in hows]
+    resolved = [planning.resolve(spec_of(videos, **how), home) for how in hows]
     extraction.extract(resolved, home)
     for r in resolved:
         runner.execute(r, home)
@@ -210,8 +78,8 @@ def test_each_number_format_has_its_own_run_store_record_and_column(adapter, vid
 def test_what_two_specs_need_of_one_store_is_needed_once(adapter, videos, home):
     from bench.specs import FrameSpec
 
-    own = planning.resolve(spec(videos), home)
-    named = planning.resolve(spec(videos, frames=FrameSpec(num_frames=own.num_frames), seed=2), home)
+    own = planning.resolve(spec_of(videos), home)
+    named = planning.resolve(spec_of(videos, frames=FrameSpec(num_frames=own.num_frames), seed=2), home)
     assert len(planning.needs([own, named], home)) == 1
 
 
@@ -222,8 +90,8 @@ def test_a_tokenizer_that_is_missing_is_found_out_before_videos_are_encoded(adap
     monkeypatch.setattr(planning.load_adapter("fake"), "encode_text", missing)
     planning._speak.cache_clear()
     with pytest.raises(BenchError, match="no tokenizer here"):
-        planning.resolve(spec(videos), home)
-    planning.resolve(spec(videos, "linear_probe", protocol="few_shot", shots=2), home)  # which reads no text
+        planning.resolve(spec_of(videos), home)
+    planning.resolve(spec_of(videos, "linear_probe", protocol="few_shot", shots=2), home)  # which reads no text
 
 
 # --- what a fit and the predictions are given ---------------------------------------------------------------------------
@@ -232,7 +100,7 @@ def test_a_tokenizer_that_is_missing_is_found_out_before_videos_are_encoded(adap
 def test_frames_of_the_spec_reach_the_features(adapter, videos, home):
     from bench.specs import FrameSpec
 
-    resolved = planning.resolve(spec(videos, frames=FrameSpec(num_frames=2)), home)
+    resolved = planning.resolve(spec_of(videos, frames=FrameSpec(num_frames=2)), home)
     extraction.extract([resolved], home)
     manifest = planning.load_manifest(home, resolved.manifest)
     found, _, _ = planning.feature_store(resolved, home).load(
@@ -259,7 +127,7 @@ def test_numeric_columns_and_groups_stay_with_their_videos(adapter, videos, home
     same = {name: getattr(probe, name) for name in ("Config", "NEEDS", "TRAINABLE", "VERSION", "suggest")}
     plug_in(monkeypatch, "methods", "watched", **same, fit=fit, describe=lambda config: "watched")
     torch.set_num_threads(2)
-    asked = spec(videos, "watched", protocol="few_shot", shots=2, dataset_options=options)
+    asked = spec_of(videos, "watched", protocol="few_shot", shots=2, dataset_options=options)
     kpbench.run(asked)
     assert seen["threads"] == 1 and torch.get_num_threads() == 2
     assert sorted(seen["labels"]) == [0, 0, 1, 1, 2, 2]
@@ -292,14 +160,14 @@ def test_the_same_video_on_both_sides_is_counted_and_told(adapter, tmp_path, hom
     for c in CLASSES:
         for n in range(12):
             shutil.copy(root / "train" / c / f"train_{c}_{n}.mp4", root / "test" / c / f"again_{n}.mp4")
-    kpbench.run(spec(root, "linear_probe", protocol="few_shot", shots=4))
+    kpbench.run(spec_of(root, "linear_probe", protocol="few_shot", shots=4))
     results = Results(home)
     assert results.scores["num_leaked"].max() == 3 * (4 + 4)
     assert "Leak: up to 24 test videos" in reporting.text(home, "backbones", results.scores["manifest"].iloc[0])
 
 
 def test_a_trial_looks_at_training_and_validation_videos_only(adapter, videos, home):
-    trial = spec(videos, "linear_probe", protocol="few_shot", shots=4, evaluation="validation")
+    trial = spec_of(videos, "linear_probe", protocol="few_shot", shots=4, evaluation="validation")
     resolved = planning.resolve(trial, home)
     manifest = planning.load_manifest(home, resolved.manifest)
     views = protocols.views(manifest, "few_shot", "1", 1, 4)
@@ -315,11 +183,11 @@ def test_a_trial_looks_at_training_and_validation_videos_only(adapter, videos, h
 
 def test_no_trial_is_among_the_results(adapter, videos, home):
     few = {"protocol": "few_shot", "shots": 4}
-    kpbench.run(spec(videos, "linear_probe", **few))
+    kpbench.run(spec_of(videos, "linear_probe", **few))
     before = Results(home)
     scores = reporting.text(home, "backbones", before.runs["manifest"].iloc[0])
-    kpbench.run(spec(videos, "linear_probe", **few, evaluation="validation"))
-    kpbench.run(spec(videos, "linear_probe", **few, evaluation="validation", config={"c": 3.0}))
+    kpbench.run(spec_of(videos, "linear_probe", **few, evaluation="validation"))
+    kpbench.run(spec_of(videos, "linear_probe", **few, evaluation="validation", config={"c": 3.0}))
     after = Results(home)
     assert len(list(store.run_ids(home))) == 3
     assert after.runs["run_id"].tolist() == before.runs["run_id"].tolist()
@@ -329,13 +197,13 @@ def test_no_trial_is_among_the_results(adapter, videos, home):
 
 def test_a_protocol_without_validation_videos_has_no_trials(adapter, videos, home):
     with pytest.raises(BenchError, match="zero_shot has no validation videos"):
-        planning.resolve(spec(videos, evaluation="validation"), home)
+        planning.resolve(spec_of(videos, evaluation="validation"), home)
 
 
 def test_what_was_tuned_has_one_name_whatever_was_chosen_and_is_no_ablation(adapter, videos, home):
     few = {"protocol": "few_shot", "shots": 4}
-    kpbench.run(spec(videos, "coop", **few, config={"epochs": 1}))
-    kpbench.run(spec(videos, "coop", **few, config={"epochs": 2}, study="0123456789ab", study_trials=8))
+    kpbench.run(spec_of(videos, "coop", **few, config={"epochs": 1}))
+    kpbench.run(spec_of(videos, "coop", **few, config={"epochs": 2}, study="0123456789ab", study_trials=8))
     runs = Results(home).runs.set_index("study")
     assert runs["label"].to_dict() == {"": "CoOp, 16 tokens [epochs=1]", "0123456789ab": "CoOp, tuned in 8 trials"}
     assert runs["tuning_trials"].to_dict() == {"": 0, "0123456789ab": 8}
@@ -349,28 +217,28 @@ def test_what_was_tuned_has_one_name_whatever_was_chosen_and_is_no_ablation(adap
 
 
 def test_changed_settings_are_told_in_the_label(adapter, videos, home):
-    kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2, config={"c": 5.0}))
-    kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2))
+    kpbench.run(spec_of(videos, "linear_probe", protocol="few_shot", shots=2, config={"c": 5.0}))
+    kpbench.run(spec_of(videos, "linear_probe", protocol="few_shot", shots=2))
     assert set(Results(home).scores["label"]) == {"linear probe", "linear probe [c=5.0]"}
 
 
 def test_lists_of_other_videos_never_share_a_table(adapter, tmp_path, home):
     root = write_classes(tmp_path / "v", CLASSES, 6)
-    kpbench.run(spec(root))
+    kpbench.run(spec_of(root))
     write_video(root / "test" / "run" / "new.mp4", 4, first=9)
     planning._built.clear()
-    kpbench.run(spec(root))
+    kpbench.run(spec_of(root))
     scores = Results(home).scores
     assert scores["dataset"].nunique() == scores["manifest"].nunique() == 2
     assert all(name.startswith("v [rows ") for name in scores["dataset"])
 
 
 def test_the_report_follows_the_runs(adapter, videos, home):
-    kpbench.run(spec(videos))
+    kpbench.run(spec_of(videos))
     page = reporting.refresh(home).page
     before = page.read_text()
     assert reporting.refresh(home).page.read_text() == before
-    kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2))
+    kpbench.run(spec_of(videos, "linear_probe", protocol="few_shot", shots=2))
     assert "linear probe" in reporting.refresh(home).page.read_text()
 
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from commands import bench
 from fakes import write_classes
 from safetensors.torch import save_file
 from torchvision.models import mobilenet_v3_small
@@ -60,12 +59,12 @@ def site(tmp_path, weights):
 
 
 @pytest.fixture
-def command(capsys, monkeypatch):
-    """A command in this process, which sees what lies on the path now."""
+def command(command):
+    """It sees what lies on the path now."""
     planning.load_adapter.cache_clear()
     for name in [n for n in sys.modules if n.split(".")[0] in ("my_package", "rival")]:
         del sys.modules[name]
-    return lambda *words: bench(capsys, monkeypatch, *words)
+    return command
 
 
 def in_a_process(site, *words):

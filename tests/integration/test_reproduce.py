@@ -9,7 +9,6 @@ import made_runs
 import numpy as np
 import pandas as pd
 import pytest
-from commands import bench
 
 import bench as kpbench
 from bench import planning, reproducing, runner, store
@@ -50,11 +49,6 @@ def home(kept, tmp_path):
 @pytest.fixture
 def run_id(home):
     return next(iter(store.run_ids(home)))
-
-
-@pytest.fixture
-def command(capsys, monkeypatch):
-    return lambda *words: bench(capsys, monkeypatch, *words)
 
 
 def scratch_of(home):

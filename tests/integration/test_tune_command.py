@@ -7,8 +7,7 @@ import sys
 import time
 
 import pytest
-from commands import DEADLINE_S, bench, kill
-from fakes import plug_in_adapter
+from commands import DEADLINE_S, kill
 from made_runs import files
 from tuned import plug_in_method, spec
 
@@ -20,21 +19,6 @@ from bench.plugins import ROOT
 from bench.stored_results import Results
 
 WORDS = "tune --dataset folder --backbones fake --methods linear_probe --trials 6 --seeds 1,2 --shots 2".split()
-
-
-@pytest.fixture
-def home(tmp_path):
-    return tmp_path / "bench_home"
-
-
-@pytest.fixture
-def adapter(monkeypatch):
-    return plug_in_adapter(monkeypatch)
-
-
-@pytest.fixture
-def command(capsys, monkeypatch):
-    return lambda *words: bench(capsys, monkeypatch, *words)
 
 
 def study_files(home):

@@ -7,7 +7,7 @@ from reviewing import CLOSE, ODD, OPEN, RAISED, client_of
 
 from bench.knowledge import _decisions
 from bench.knowledge.bank import parsed
-from bench.knowledge.review import open_desk
+from bench.knowledge.desk import open_desk
 
 
 @pytest.fixture

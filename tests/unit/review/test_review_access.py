@@ -5,7 +5,8 @@ import re
 import pytest
 from reviewing import HERE, ODD, PORT, SENT, TOKEN, client_of, decide
 
-from bench.knowledge.review import create_app, open_desk
+from bench.knowledge.desk import open_desk
+from bench.knowledge.review import create_app
 
 ROUTES = ["/", "/bank", "/page.js", "/page.css", "/icon.svg", "/frames/0/0", "/nothing"]
 

@@ -10,7 +10,7 @@ from reviewing import HERE, ODD, client_of
 from bench.contracts import BenchError
 from bench.knowledge import _pictures
 from bench.knowledge._pictures import FRAMES, GAP, HEIGHT, VIDEOS
-from bench.knowledge.review import open_desk
+from bench.knowledge.desk import open_desk
 from bench.manifest import build
 
 

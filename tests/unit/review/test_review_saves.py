@@ -4,7 +4,7 @@ import pytest
 from reviewing import CLOSE, RAISED, client_of, decide, statement, undo, version
 
 from bench.knowledge.bank import load
-from bench.knowledge.review import open_desk
+from bench.knowledge.desk import open_desk
 
 
 def test_accepting_lets_through_and_says_who(client, path):
