@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
@@ -15,9 +16,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def bars() -> Progress:
-    """A display for any number of bars; use it in a `with`."""
+
+def bars(console: Console | None = None) -> Progress:
+    """A display for any number of bars, on stdout unless another console is given; use it in a `with`."""
     return Progress(
         TextColumn("{task.description:>12}"),
         BarColumn(),
@@ -26,6 +30,7 @@ def bars() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         refresh_per_second=4,
+        console=console,
     )
 
 

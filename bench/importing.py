@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench import answers, judging, metrics, protocols, rescoring, store
 from bench.contracts import BenchError, digest
 from bench.planning import Progress, build_manifest, silent
 from bench.provenance import versions
 from bench.specs import SCHEMA, RunSpec, to_dict
+from bench.stored_results import Results
 
 METHOD = "imported"  # what stands as the method of such a run, and marks it in tables
 NAME = r"\w[\w +().:@-]{0,79}"
@@ -45,11 +47,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Imported:
-    """A run id, whether it was made now, and what is kept in its record of the file."""
+    """A run id, whether it was made now, what is kept in its record of the file, and the runs whose place it took."""
 
     run_id: str
     new: bool
     report: Mapping[str, Any]
+    replaced: tuple[str, ...] = ()
 
 
 def spec_of(source: Source, **scope: Any) -> RunSpec:
@@ -57,11 +60,17 @@ def spec_of(source: Source, **scope: Any) -> RunSpec:
     return RunSpec(backbone=source.backbone, method=METHOD, config=(("name", source.name),), **scope)
 
 
-def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, progress: Progress = silent) -> Imported:
+def import_predictions(
+    path: Path, source: Source, spec: RunSpec, home: Path, progress: Progress = silent, replace: bool = False
+) -> Imported:
     """Make a run of a file of predictions; the same file for the same scope is the same run, and is not written again.
 
+    Args:
+        replace: take the place of the predictions that were imported for the same name, scope, split and seed before.
+
     Raises:
-        BenchError: a file, data set or split that does not do, with the place; nothing is written then.
+        BenchError: a file, data set or split that does not do, with the place, or predictions that would stand in one cell of a
+            table with others that contradict them; nothing is written then.
     """
     content = answers.read(path)
     try:
@@ -101,8 +110,6 @@ def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, pr
         "top1_all": float(right.mean()),
         "not_applicable": dict(judged.not_scored),
     }
-    if store.is_complete(home, run_id):
-        return Imported(run_id, False, report)
     groups = rows["group"].tolist()
     parts = np.where(np.isin(labels, views.base), *metrics.PARTS).tolist() if views.base else ()
     predictions = store.Predictions(
@@ -111,7 +118,15 @@ def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, pr
     columns = {
         "dataset": manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else ""),
         "manifest": manifest.digest,
-        "series": digest(identity),
+        # What an import of an older judging.VERSION shares with its successor.
+        "series": digest(
+            [
+                source.name,
+                source.kind,
+                report["sha256"],
+                {k: identity[k] for k in identity if k not in ("imported", "versions")},
+            ]
+        ),
         "versions": {"protocol": protocols.VERSION, METHOD: judging.VERSION},
         "backbone": source.backbone,
         "family": METHOD,
@@ -146,6 +161,9 @@ def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, pr
         "group_kind": manifest.group_kind,
         "probabilities": source.kind != "ranking",
     }
+    others = _others(home, run_id, columns)
+    _room(others, source, columns, replace)
+    new = not store.is_complete(home, run_id)
     record = {
         "spec": to_dict(spec),
         "identity": identity,
@@ -153,5 +171,55 @@ def import_predictions(path: Path, source: Source, spec: RunSpec, home: Path, pr
         METHOD: report,
         "provenance": {"python": platform.python_version(), "versions": versions()},
     }
-    store.write(home, run_id, record, predictions, rescoring.score(predictions))
-    return Imported(run_id, True, report)
+    if new:
+        store.write(home, run_id, record, predictions, rescoring.score(predictions))
+    for other in others:  # only now: of a kill in between both are left, and the same command removes them
+        store.remove(home, other["run_id"])
+    return Imported(run_id, new, report, tuple(other["run_id"] for other in others))
+
+
+# What the imported runs of one cell of a table share.
+_CELL = ("manifest", "label", "protocol", "backbone", "num_frames", "num_views")
+
+
+def _others(home: Path, run_id: str, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The other imported runs of the cell that a run is of, by split and seed, as far as they and it cannot be of one number."""
+    runs = Results(home, columns["manifest"]).runs
+    if runs.empty:
+        return []
+    runs = runs[(runs["method"] == METHOD) & (runs["status"] == "complete")]
+    found = []
+    for run in runs.to_dict("records"):
+        shots = None if pd.isna(run["shots"]) else int(run["shots"])
+        # A list of videos that is not the only one under its name is called by both there.
+        named = str(run["dataset"]).split(" [rows ")[0]
+        of_cell = (named, shots) == (columns["dataset"], columns["shots"]) and all(
+            run[name] == columns[name] for name in _CELL
+        )
+        again = (run["split"], run["seed"]) == (columns["split"], columns["seed"])
+        same = columns["series"] == run["series"] or run["run_id"] == run_id  # the tables show the newest of a series
+        if of_cell and not same and (again or run["setting"] != columns["setting"]):
+            found.append({**{str(name): value for name, value in run.items()}, "again": again})
+    return sorted(found, key=lambda run: (str(run["split"]), run["seed"]))
+
+
+def _room(others: Sequence[Mapping[str, Any]], source: Source, columns: Mapping[str, Any], replace: bool) -> None:
+    """Raises BenchError where a run would make its cell of the tables one without a number."""
+    kept = [run for run in others if not (replace and run["again"])]
+    if not kept:
+        return
+    ids = ", ".join(str(run["run_id"]) for run in kept)
+    where = f"{columns['protocol']}" + (f", K = {columns['shots']}" if columns["shots"] else "")
+    if alike := [run for run in kept if run["again"]]:
+        top1 = ", ".join(f"{100 * run['top1']:.2f}" for run in alike)
+        raise BenchError(
+            f"{source.name!r} has predictions for {columns['dataset']}, {where}, split {columns['split']}, seed {columns['seed']} "
+            f"already (run {ids}, top-1 {top1}), and this file has others; nothing was written. If it is a correction, --replace puts "
+            f"it in their place; if it is another run of the same system, --seed {columns['seed'] + 1} keeps both, and tables show "
+            "their mean; if it is another system, give it another --name"
+        )
+    raise BenchError(
+        f"{source.name!r} has predictions for {columns['dataset']}, {where} already whose scores were taken for something else than "
+        f"--scores {source.kind} (run {ids}), so tables could show no one number; nothing was written. Import all files of a system "
+        "with the same --scores, or give this one another --name"
+    )

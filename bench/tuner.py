@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import runner, stopping, store, trials
+from bench.ask_tell import Replay
 from bench.leases import Leases
-from bench.tuning import Replay, Study
+from bench.tuning import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,8 @@ from bench import store
 from bench.contracts import digest
 from bench.features import SHARD_ROWS, row_keys
 from bench.jobs import STUDY
-from bench.planning import feature_store, load_adapter, load_manifest, needs, resolved_to_dict
+from bench.planning import feature_store, load_adapter, load_manifest, needs
+from bench.specs import resolved_to_dict
 
 if TYPE_CHECKING:
     from bench.specs import ResolvedRun

@@ -23,8 +23,8 @@ from bench.contracts import BenchError
 from bench.failures import MissingFeaturesError, is_of_accelerator, kind
 from bench.jobs import ATTEMPTS, STAGES, Job
 from bench.leases import Leases
-from bench.planning import resolved_from_dict
 from bench.provenance import source_digest
+from bench.specs import resolved_from_dict
 
 POLL_S = 1.0  # between looks at tasks that others hold
 # After faults of the machine in a row; one that lasts longer than all of them is there to stay.
@@ -203,14 +203,14 @@ def _failed_features(job: Job, task: Mapping[str, Any]) -> str | None:
 
 def _do(stage: str, task: dict[str, Any], home: Path) -> dict[str, Any]:
     """What a task comes to. Whatever goes wrong with it is raised."""
-    from bench import runner, tuner
+    from bench import extraction, runner, tuner
 
     if "study" in task:
         tuner.pursue(task["study"], task["seeds"], home)
         return {}
     resolved = resolved_from_dict(task["run"])
     if stage == "features":
-        done = runner.extract_rows(resolved, task["positions"], home)
+        done = extraction.extract_rows(resolved, task["positions"], home)
         return {"encoded": done.encoded, "failed": done.failed, "forward": dict(done.forward)}
     runner.execute(resolved, home)
     return {}

@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": records.show,
     "rescore": records.rescore,
     "reproduce": records.reproduce,
+    "test-videos": importing.test_videos,
     "import-predictions": importing.import_predictions,
     "export": records.export,
     "render": records.render,

@@ -1,7 +1,8 @@
-"""The command import-predictions."""
+"""The commands test-videos and import-predictions: what another system is asked, and what it answered."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,23 +10,79 @@ from typing import Annotated, Any
 import typer
 
 from bench import _progress, plugins
-from bench.cli._common import choice_of, out
+from bench.cli._common import choice_of, err, out
 from bench.places import bench_home
+from bench.specs import RunSpec
 
 SHOWN = 10  # ids and names told one by one
+
+
+Dataset = Annotated[str, typer.Option(help="A file in bench/datasets/.")]
+Protocol = Annotated[str, typer.Option(help="zero_shot, few_shot, cross_subject or base_to_novel.")]
+Shots = Annotated[int | None, typer.Option(help="Of few_shot and base_to_novel.")]
+Split = Annotated[str, typer.Option(help="Of the data set.")]
+Root = Annotated[str | None, typer.Option(help="Where the data set lies.")]
+Option = Annotated[list[str] | None, typer.Option(help="name=value for the data set; may be repeated.")]
+Limit = Annotated[int | None, typer.Option(help="At most this many videos a class and split side.")]
+
+
+def test_videos(
+    dataset: Dataset,
+    protocol: Protocol,
+    shots: Shots = None,
+    split: Split = "1",
+    root: Root = None,
+    option: Option = None,
+    limit: Limit = None,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="The classes to choose among, in place of the videos.")
+    ] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="The true class of each video, too.")] = False,
+) -> None:
+    """The test videos of a protocol and split as csv, without their classes, for another system to answer on.
+
+    Example: python -m bench test-videos --dataset toy --protocol zero_shot > videos.csv
+    """
+    from bench.questions import questions
+
+    spec = RunSpec(backbone="", method="", **_scope(dataset, protocol, shots, split, root, option, limit))
+    with _progress.bars(err) as display:  # what is printed here is for a file
+        asked = questions(spec, bench_home(), _progress.reporter(display), labels)
+    sys.stdout.write((asked.classes if classes else asked.videos).to_csv(index=False))
+    if asked.telling and not (classes or labels):
+        err.print(
+            f"{asked.telling} of {len(asked.videos)} videos have the name of their class in their id, file or folder: show a system what "
+            "is in the file, never how it is called"
+        )
+
+
+def _scope(
+    dataset: str,
+    protocol: str,
+    shots: int | None,
+    split: str,
+    root: str | None,
+    option: list[str] | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    """The fields of a spec that say which videos are asked."""
+    plugins.find("datasets", dataset)
+    options = choice_of(dataset, root, option or []).options
+    where = {"root": root, "dataset_options": options, "limit": limit}
+    return {"dataset": dataset, "protocol": protocol, "shots": shots, "split": split, **where}
 
 
 def import_predictions(
     file: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .json; docs/import.md has their columns.")],
     name: Annotated[str, typer.Option(help="What the system is called in the tables.")],
-    dataset: Annotated[str, typer.Option(help="A file in bench/datasets/.")],
-    protocol: Annotated[str, typer.Option(help="zero_shot, few_shot, cross_subject or base_to_novel.")],
-    shots: Annotated[int | None, typer.Option(help="Of few_shot and base_to_novel.")] = None,
-    split: Annotated[str, typer.Option(help="Of the data set.")] = "1",
+    dataset: Dataset,
+    protocol: Protocol,
+    shots: Shots = None,
+    split: Split = "1",
     seed: Annotated[int, typer.Option(help="Which of several runs of the system this is.")] = 1,
-    root: Annotated[str | None, typer.Option(help="Where the data set lies.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="name=value for the data set; may be repeated.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many videos a class and split side.")] = None,
+    root: Root = None,
+    option: Option = None,
+    limit: Limit = None,
     backbone: Annotated[
         str, typer.Option(help="What it ran on; rows of one backbone, frames and views are tested against each other.")
     ] = "elsewhere",
@@ -34,6 +91,9 @@ def import_predictions(
     scores: Annotated[
         str, typer.Option(help="What the scores are: ranking (only their order counts), logits or probabilities.")
     ] = "ranking",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="In place of what was imported for this name, split and seed before.")
+    ] = False,
 ) -> None:
     """Another system's predictions as an ordinary run, marked as imported.
 
@@ -42,23 +102,13 @@ def import_predictions(
     from bench import importing
 
     source = importing.Source(name, backbone, frames, views, scores)
-    plugins.find("datasets", dataset)
-    choice = choice_of(dataset, root, option or [])
-    spec = importing.spec_of(
-        source,
-        dataset=dataset,
-        protocol=protocol,
-        shots=shots,
-        split=split,
-        seed=seed,
-        root=root,
-        dataset_options=choice.options,
-        limit=limit,
-    )
+    spec = importing.spec_of(source, seed=seed, **_scope(dataset, protocol, shots, split, root, option, limit))
     home = bench_home()
     with _progress.bars() as display:
-        done = importing.import_predictions(file, source, spec, home, _progress.reporter(display))
+        done = importing.import_predictions(file, source, spec, home, _progress.reporter(display), replace)
     out.print(f"run {done.run_id}: " + ("imported" if done.new else "the same file was imported before; nothing to do"))
+    if done.replaced:
+        out.print(f"  in place of {', '.join(done.replaced)}, which is removed")
     for line in _told(done.report):
         out.print(f"  {line}")
     out.print(f"python -m bench show {done.run_id} tells it again; python -m bench render puts it into the tables")

@@ -1,6 +1,8 @@
 """Predictions from elsewhere: what is reported of a file, what is refused, and that the rest is an ordinary run."""
 
+import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,10 @@ import pytest
 from commands import bench
 
 from bench import answers, importing, index, judging, metrics, plugins, records, rescoring, store
+from bench.cli import main
 from bench.contracts import BenchError
+from bench.plugins import ROOT
+from bench.stored_results import Results
 from results._data import board
 
 CLASSES = ("Apply Lipstick", "clap", "dive", "jump", "run", "swim", "wave")
@@ -88,7 +93,7 @@ def test_a_file_becomes_an_ordinary_run(command, home, tmp_path):
     assert "mine (imported)" in told and "scores_are" in told
     done = rescoring.rescore(home)
     assert done.changes == () and done.damaged == {}
-    runs = store.Results(home).runs
+    runs = Results(home).runs
     assert runs["method"].tolist() == ["imported"] and runs["trainable"].tolist() == ["imported"]
 
 
@@ -96,7 +101,7 @@ def test_every_table_and_plot_takes_imported_runs(command, home, tmp_path):
     command(jsonl(tmp_path / "a.jsonl", good(_0=ranked("clap"))), "--protocol", "zero_shot", name="first")
     command(jsonl(tmp_path / "b.jsonl", good(skip=9)), "--protocol", "zero_shot", name="<b>second")
     command(jsonl(tmp_path / "b.jsonl", good(skip=9)), "--protocol", "zero_shot", name="second")
-    results = store.Results(home)
+    results = Results(home)
     made = {
         a.name: a.content for name in plugins.names("results") for a in plugins.find("results", name).render(results)
     }
@@ -119,12 +124,47 @@ def test_the_same_file_again_is_the_same_run_and_writes_nothing(command, home, t
     assert code == 0 and "nothing to do" in said and index.scan(home) == before
 
 
-def test_another_file_under_one_name_is_another_run_and_the_tables_say_so(command, home, tmp_path):
+def test_another_file_under_one_name_is_refused_with_the_ways_out(command, home, tmp_path):
     command(jsonl(tmp_path / "a.jsonl", good()), "--protocol", "zero_shot")
-    command(jsonl(tmp_path / "a.jsonl", good(_0=ranked("run"))), "--protocol", "zero_shot")
-    assert len(list(store.run_ids(home))) == 2
-    (cell,) = board(store.Results(home)).cells
-    assert cell.status == "mixed" and "lie under one name and seed, so no number" in cell.problems[0]
+    first, other = only(home), jsonl(tmp_path / "a.jsonl", good(_0=ranked("run")))
+    code, _, error = command(other, "--protocol", "zero_shot")
+    assert code == 2 and f"(run {first}, top-1 100.00)" in error and only(home) == first
+    assert all(way in error for way in ("--replace", "--seed 2", "another --name"))
+    code, said, error = command(other, "--protocol", "zero_shot", "--replace")
+    assert code == 0 and f"in place of {first}, which is removed" in said, error
+    assert only(home) != first and "nothing to do" in command(other, "--protocol", "zero_shot")[1]
+    (cell,) = board(Results(home)).cells
+    assert (cell.status, cell.top1) == ("complete", 13 / 14)
+
+
+def test_several_runs_of_one_system_are_told_apart_by_their_seed(command, home, tmp_path):
+    command(jsonl(tmp_path / "a.jsonl", good()), "--protocol", "zero_shot")
+    assert (
+        command(jsonl(tmp_path / "b.jsonl", good(_0=ranked("run"))), *"--protocol zero_shot --seed 2".split())[0] == 0
+    )
+    (cell,) = board(Results(home)).cells
+    assert (cell.status, cell.top1, len(cell.done)) == ("complete", pytest.approx(27 / 28), 2)
+
+
+def test_scores_of_two_kinds_never_share_a_row(command, home, tmp_path):
+    frame = pd.DataFrame(np.eye(7)[LABELS], columns=CLASSES).assign(video_id=IDS)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    command(tmp_path / "a.csv", "--protocol", "zero_shot")
+    for words in ("--seed 2", "--seed 2 --replace"):
+        code, _, error = command(tmp_path / "a.csv", *f"--protocol zero_shot --scores logits {words}".split())
+        assert code == 2 and f"than --scores logits (run {only(home)})" in error
+    first = only(home)
+    assert command(tmp_path / "a.csv", *"--protocol zero_shot --scores logits --replace".split())[0] == 0
+    assert only(home) != first
+
+
+def test_a_newer_version_of_the_judging_takes_the_place_of_the_older(command, home, tmp_path, monkeypatch):
+    file = jsonl(tmp_path / "a.jsonl", good())
+    command(file, "--protocol", "zero_shot")
+    monkeypatch.setattr(judging, "VERSION", judging.VERSION + 1)
+    assert command(file, "--protocol", "zero_shot")[0] == 0 and len(list(store.run_ids(home))) == 2
+    (cell,) = board(Results(home)).cells
+    assert (cell.status, len(cell.runs)) == ("complete", 1)
 
 
 def test_an_imported_run_cannot_be_done_again_and_says_so(command, home, tmp_path, capsys, monkeypatch):
@@ -138,6 +178,63 @@ def test_scope_is_part_of_the_id(command, home, tmp_path):
     for words in ("zero_shot", "cross_subject", "zero_shot --seed 2", "few_shot --shots 1", "zero_shot --frames 8"):
         assert command(file, "--protocol", *words.split())[0] == 0
     assert len(list(store.run_ids(home))) == 5
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(capsys, monkeypatch, root):
+    def run(*words):
+        where = f"--dataset folder --root {root} --option csv=list.csv --option group=group --option split=split"
+        monkeypatch.setattr("sys.argv", ["bench", "test-videos", *where.split(), *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+        return capsys.readouterr()
+
+    return run
+
+
+def test_the_test_videos_are_listed_without_what_they_show(asked, root):
+    said, note = asked("--protocol", "zero_shot")
+    videos = pd.read_csv(io.StringIO(said))
+    assert videos.columns.tolist() == ["video_id", "path"] and set(videos["video_id"]) == set(IDS)
+    assert videos["path"].tolist() == [str(root / v) for v in videos["video_id"]] and not note.strip()
+    of = dict(zip(IDS, LABELS, strict=True))
+    assert (np.diff([of[v] for v in videos["video_id"]]) < 0).sum() > 2, "the order tells nothing"
+    assert asked("--protocol", "few_shot", "--shots", "1").out == said, "and is always the same"
+    labelled = pd.read_csv(io.StringIO(asked("--protocol", "zero_shot", "--labels").out))
+    assert dict(zip(labelled["video_id"], labelled["label"], strict=True)) == dict(zip(IDS, TRUTH, strict=True))
+    classes = pd.read_csv(io.StringIO(asked("--protocol", "zero_shot", "--classes").out))
+    assert classes["number"].tolist() == list(range(7)) and tuple(classes["class"]) == CLASSES
+
+
+def test_parts_of_base_to_novel_are_told(asked):
+    words = ("--protocol", "base_to_novel", "--shots", "1")
+    videos, classes = (pd.read_csv(io.StringIO(asked(*words, *more).out)) for more in (["--labels"], ["--classes"]))
+    part = dict(zip(classes["class"], classes["part"], strict=True))
+    assert sorted(part.values()) == ["base"] * 4 + ["novel"] * 3
+    assert videos["part"].tolist() == [part[label] for label in videos["label"]]
+
+
+def test_names_that_tell_the_class_are_remarked_on(asked, root):
+    rows = pd.read_csv(root / "list.csv")
+    (root / "apply_lipstick").mkdir()
+    (root / IDS[0]).rename(root / "apply_lipstick" / "1.mp4")
+    rows.loc[rows["path"] == IDS[0], "path"] = "apply_lipstick/1.mp4"
+    rows.to_csv(root / "list.csv", index=False)
+    assert "1 of 14 videos have the name of their class" in " ".join(asked("--protocol", "zero_shot").err.split())
+
+
+def test_the_recipe_of_the_docs_closes_the_circle(asked, command, home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, words in (("videos.csv", []), ("classes.csv", ["--classes"])):
+        (tmp_path / name).write_text(asked("--protocol", "zero_shot", *words).out)
+    text = (ROOT / "docs" / "import.md").read_text().split("<!-- ask -->\n```python\n")[1].split("```")[0]
+    exec(text, {"ask": lambda path, classes: classes[LABELS[IDS.index(Path(path).name)]]})
+    assert command(tmp_path / "answers.csv", "--protocol", "zero_shot")[0] == 0
+    assert records.scores(home, only(home))["top1"] == 1
 
 
 # --- what is reported ------------------------------------------------------------------------------------------------
@@ -429,12 +526,10 @@ def test_base_to_novel_is_an_ordinary_run_with_both_parts_and_their_harmonic_mea
     ]
     code, said, error = command(jsonl(tmp_path / "b.jsonl", wrong), *scope, name="half")
     assert code == 0, error
-    runs = store.Results(home).runs.set_index("label")
+    runs = Results(home).runs.set_index("label")
     assert runs.loc["half (imported)", ["base_top1", "novel_top1", "harmonic_mean"]].tolist() == [1, 0, 0]
     assert runs.loc["mine (imported)", ["base_top1", "novel_top1", "harmonic_mean"]].tolist() == [1, 1, 1]
-    (table,) = [
-        a for a in plugins.find("results", "base_to_novel").render(store.Results(home)) if a.name.endswith(".md")
-    ]
+    (table,) = [a for a in plugins.find("results", "base_to_novel").render(Results(home)) if a.name.endswith(".md")]
     assert "half (imported)" in table.content and "mine (imported)" in table.content
 
 
