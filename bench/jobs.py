@@ -210,13 +210,18 @@ class Job:
             path.unlink(missing_ok=True)
 
     @property
+    def is_left(self) -> bool:
+        """Whether anything is left of it: a task is open, or was given up."""
+        return any(self.open_tasks(stage) or self.lost(stage) for stage in STAGES)
+
+    @property
     def is_finished(self) -> bool:
         """Whether it was said that nothing is left of it: whoever looks need not ask after its tasks."""
         return (self.folder / FINISHED).is_file()
 
     def finish(self) -> None:
-        """Say that nothing is left of it, where that is so: no task is open, none was given up."""
-        if not any(self.open_tasks(stage) or self.lost(stage) for stage in STAGES):
+        """Say that nothing is left of it, where that is so."""
+        if not self.is_left:
             write_atomic(self.folder / FINISHED, "")
 
     def discard(self) -> None:

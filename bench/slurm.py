@@ -6,6 +6,7 @@ Two rounds of a few workers follow, which end at once where nothing is left. Wha
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,8 @@ def submit(job: Job, site: Site, root: Path = ROOT) -> dict[str, list[str]]:
             _scancel(sorted(taken))
             if isinstance(error, subprocess.CalledProcessError) or type(error).__name__ == "FailedJobError":
                 raise BenchError(
-                    f"Slurm does not take the job ({_words(error)}), which asks for {_wanted(one.wanted)}; {site.path} says so"
+                    f"Slurm does not take the job ({_words(error)}), which asks for {_wanted(one.wanted)}; {site.path} says so. "
+                    "python -m bench doctor tells what of it this cluster does not have"
                 ) from error
             raise
     return ids
@@ -134,7 +136,8 @@ def _array(
         wckey=None,
         **{key: value for key, value in asked.items() if value is not None},
     )
-    submitted = executor.map_array(_call, calls)
+    with redirect_stderr(io.StringIO()):  # submitit prints what Slurm refuses, and raises it as well
+        submitted = executor.map_array(_call, calls)
     return submitted[0].job_id.partition("_")[0]
 
 

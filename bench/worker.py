@@ -150,14 +150,17 @@ def _take(job: Job, stage: str, number: int, leases: Leases, tick: Callable[[], 
 
 def _attempt(job: Job, stage: str, number: int, task: dict[str, Any]) -> bool:
     """Whether a task ended; False where the machine's fault keeps it open."""
-    attempt = job.attempt(stage, number)
+    attempt, name = job.attempt(stage, number), job.stages[stage].leases[number]
+    _say(f"{name} begun")
     result: dict[str, Any] = {"run_id": job.run_id(stage, number), "log": _log_name()}
     try:
         result |= _do(stage, task, job.home)
     except (stopping.Stopped, KeyboardInterrupt):
         attempt.unlink(missing_ok=True)
+        _say(f"{name} stopped; it is left")
         raise
     except Exception as error:
+        _say(f"{name} failed: {type(error).__name__}: {error}")
         result |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         if kind(error) == "infrastructure":
             said = _failed_features(job, task) if isinstance(error, MissingFeaturesError) else None
@@ -172,7 +175,14 @@ def _attempt(job: Job, stage: str, number: int, task: dict[str, Any]) -> bool:
         return True
     job.close(stage, number, result)
     attempt.unlink(missing_ok=True)
+    _say(f"{name} done")
     return True
+
+
+def _say(text: str) -> None:
+    """A line of this worker's log, with the time; none where the process is the one that launched, and shows bars."""
+    if _log_name():
+        print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
 def _end_with_gpu(error: Exception) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,8 +62,29 @@ def submit(work: Work, site: sites.Site, home: Path, told: Mapping[str, str], fr
     out.print(f"submitted {job.job_id}: {work.num_videos} videos to encode, {len(work.stages['runs'])} {kind}")
     for name, arrays in ids.items():
         out.print(f"  {name:8}  Slurm {', '.join(arrays)}")
+    for other, left in _left_of_others(job):
+        out.print(
+            f"{left} of these are left of {other}, too: where both run they share the work; python -m bench cancel {job.job_id} takes "
+            "this one back"
+        )
     out.print("python -m bench status --watch shows it; cancel, resume and logs RUN_ID take it from there")
     return job
+
+
+def _left_of_others(job: Job) -> Iterator[tuple[str, int]]:
+    """Each other submission on Slurm that has open runs or studies of this one, and how many of this one's tasks these are."""
+
+    def whose(lease: str) -> str:
+        return lease.removeprefix(jobs.STUDY)[:12]  # the id of a run, or of a study whichever share it is
+
+    mine = [whose(lease) for lease in job.stages["runs"].leases]
+    for other in (jobs.Job(job.home / "jobs" / name) for name in jobs.all_ids(job.home) if name != job.job_id):
+        with suppress(BenchError):  # a damaged one is told by status
+            if other.is_finished or other.is_cancelled or not slurm.is_on_slurm(other):
+                continue
+            left = {whose(other.stages["runs"].leases[number]) for number in other.open_tasks("runs")}
+            if shared := sum(one in left for one in mine):
+                yield other.job_id, shared
 
 
 def shards(site: sites.Site | None) -> tuple[int, str | None]:
@@ -157,6 +179,10 @@ def resume(which: Which = None) -> None:
         raise BenchError(
             f"{job.job_id} has {sum(running.values())} jobs in the queue still; cancel it first, or let it end"
         )
+    if not job.is_left:
+        job.finish()  # again, for whoever looks
+        out.print(f"nothing is left of {job.job_id}")
+        return
     from bench.worker import check_source
 
     root = job.folder / "source"
@@ -164,11 +190,6 @@ def resume(which: Which = None) -> None:
         check_source(job)
         root = ROOT
     job.resume()
-    left = sum(len(job.open_tasks(stage)) for stage in jobs.STAGES)
-    if not left:
-        job.finish()  # again, for whoever looks
-        out.print(f"nothing is left of {job.job_id}")
-        return
     for name, arrays in slurm.submit(job, sites.load(sites.find(job.home)), root).items():
         out.print(f"  {name:8}  Slurm {', '.join(arrays)}")
 
@@ -201,8 +222,8 @@ def _worker_logs(home: Path, run_id: str) -> tuple[Job, list[Path]]:
     """
     from bench.leases import Leases
 
-    if run_id in jobs.all_ids(home):
-        job = jobs.Job(home / "jobs" / run_id)
+    if "-" in run_id:  # which no run's id has
+        job = jobs.find(home, run_id)
         return job, sorted((job.folder / "submitit").glob("*_log.err"))
     last: Job | None = None
     for job_id in reversed(jobs.all_ids(home)):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench import knowledge, plugins
+from bench import jobs, knowledge, plugins
 from bench.cli import _submissions as submissions
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
@@ -114,7 +114,7 @@ def _runs(home: Path, each: bool) -> bool:
     by = ["dataset", "protocol", "backbone", "label"]
     runs = states(home, [*by, *(("shots", "split", "seed", "top1") if each else ())])
     if runs.empty:
-        out.print(f"no runs yet in {home}; make bench starts some")
+        out.print(f"no runs yet in {home}" + ("" if jobs.all_ids(home) else "; make bench starts some"))
         return False
     bad = runs[runs["status"].isin(["failed", "damaged"])]
     if each:

@@ -3,10 +3,11 @@
 import pytest
 from commands import bench
 
-from bench import jobs, slurm, worker
+from bench import jobs, sites, slurm, worker
 from bench.cli import _submissions, cluster
 from bench.contracts import BenchError
 from bench.leases import Leases
+from bench.work import Work
 
 RUN = "0123456789ab"
 
@@ -130,8 +131,10 @@ def test_the_logs_of_a_submission_are_those_of_all_its_workers(home, monkeypatch
     (job.folder / "submitit").mkdir()
     for name in ("1_0", "2_0"):
         (job.folder / "submitit" / f"{name}_0_log.err").write_text(f"of {name}\n")
-    code, out, _ = bench(capsys, monkeypatch, "logs", job.job_id)
-    assert code == 0 and "of 1_0" in out and "of 2_0" in out
+    for name in (job.job_id, job.job_id[:-2]):
+        code, out, _ = bench(capsys, monkeypatch, "logs", name)
+        assert code == 0 and "of 1_0" in out and "of 2_0" in out
+    assert "there is no submission '2-'" in bench(capsys, monkeypatch, "logs", "2-")[2]
 
 
 def test_a_log_gets_each_change_that_is_watched(home, queue, monkeypatch, capsys):
@@ -201,6 +204,24 @@ def test_watching_outlasts_a_slurm_that_is_away_for_a_while(home, monkeypatch, c
     assert "not known: Slurm does not answer" in said.out
 
 
+def test_who_submits_the_same_again_is_told_so(home, monkeypatch, capsys):
+    study, trial = f"{jobs.STUDY}{'5' * 12}", {"study": "5" * 12, "seeds": [1]}
+    runs = [{"lease": f"{n:012x}"} for n in range(3)]
+    on_slurm = {"where": "slurm"}
+    mine = {"features": [], "runs": [*runs, {"lease": f"{study}-0-abcdef01", **trial}]}
+    open_one = jobs.create(home, {"runs": [*runs[1:], {"lease": f"{study}-1-10fedcba", **trial}]}, on_slurm)
+    open_one.close("runs", 1, {"error": "the loss is nan"})
+    jobs.create(home, {"runs": runs}, on_slurm).cancel()
+    jobs.create(home, {"runs": runs}, {"where": "local"})
+    (jobs.create(home, {"runs": runs}, on_slurm).folder / "runs.jsonl").write_text("{")
+    (home / "site.toml").touch()
+    monkeypatch.setattr(slurm, "submit", lambda *_: {"runs": ["7"]})
+    job = cluster.submit(Work(mine, 0, 0.0), sites.load(home / "site.toml"), home, {}, freeze=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"2 of these are left of {open_one.job_id}, too: where both run they share the work" in said
+    assert said.count("are left of") == 1 and f"python -m bench cancel {job.job_id} takes this one back" in said
+
+
 def test_resume_starts_nothing_where_jobs_are_in_the_queue_or_nothing_is_left(home, queue, monkeypatch, capsys):
     job = waiting(home)
     monkeypatch.setattr(slurm, "submit", None)
@@ -211,6 +232,7 @@ def test_resume_starts_nothing_where_jobs_are_in_the_queue_or_nothing_is_left(ho
     assert code == 2 and f"{job.job_id} has 2 jobs in the queue still" in err and job.lost("runs")
     queue.clear()
     job.close("runs", 0, {"error": "the loss is nan"})
+    monkeypatch.setattr(worker, "check_source", lambda job: pytest.fail("nothing starts, whatever the code is"))
     code, out, _ = bench(capsys, monkeypatch, "resume", job.job_id)
     assert code == 0 and f"nothing is left of {job.job_id}" in out and job.is_finished
 

@@ -58,7 +58,8 @@ def test_arrays_are_cut_to_what_the_cluster_takes_and_wait_for_all_parts_of_the_
 def test_where_slurm_takes_only_some_nothing_stays_in_the_queue(job, site, taken, of):
     taken.of = of
     with pytest.raises(
-        BenchError, match=r"Slurm does not take the job \(QOSMaxSubmitJobPerUserLimit\), which asks for 2 CPUs, 240 min"
+        BenchError,
+        match=r"not take the job \(QOSMaxSubmitJobPerUserLimit\), which asks for 2 CPUs, 240 min; .* bench doctor tells",
     ):
         slurm.submit(job, site)
     assert sorted(taken.gone) == [str(n + 1) for n in range(of)]
@@ -151,3 +152,15 @@ def test_an_array_of_one_is_a_job(job, site, tmp_path, scripts):
     one = slurm.Workers("runs", "runs", 1, 0.0, site.runs)
     slurm._array([SlurmWorker(str(job.folder), "runs", 0, 1, 0.0)], job, one, site, [], tmp_path)
     assert not any("--array" in line or "--dependency" in line for line in scripts())
+
+
+def test_what_slurm_refuses_is_said_once(job, site, tmp_path, scripts, monkeypatch, capfd):
+    (tmp_path / "bin" / "sbatch").write_text(
+        "#!/bin/sh\necho sbatch: error: invalid partition specified: x >&2\nexit 1\n"
+    )
+    monkeypatch.setattr(slurm, "_max_array", lambda: 1000)
+    monkeypatch.setattr(slurm, "_queued", lambda: iter(()))
+    monkeypatch.setattr(slurm.shutil, "which", lambda name: name)
+    with pytest.raises(BenchError, match=r"not take the job \(invalid partition specified: x\), which asks"):
+        slurm.submit(job, site)
+    assert "invalid" not in "".join(capfd.readouterr())

@@ -60,6 +60,21 @@ def test_a_worker_does_all_features_then_all_runs_once(job, done):
     assert len(done) == 7, "nothing is done again"
 
 
+def test_the_log_of_a_worker_tells_its_tasks_and_a_launcher_s_bars_are_left_alone(job, done, monkeypatch, capsys):
+    fail(monkeypatch, BenchError("the loss is nan"))
+    worker.work(str(job.folder), "features")
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(worker, "_log_name", lambda: "1_0_log.err")
+    worker.work(str(job.folder), "runs")
+    told = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert told[:4] == [
+        f"{IDS[0]} begun",
+        f"{IDS[0]} done",
+        f"{IDS[1]} begun",
+        f"{IDS[1]} failed: BenchError: the loss is nan",
+    ]
+
+
 def test_the_stage_of_features_leaves_the_runs_alone(job, done):
     worker.work(str(job.folder), "features")
     assert done == ["features-0", "features-1"] and job.open_tasks("runs") == [0, 1, 2, 3, 4]
