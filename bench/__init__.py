@@ -33,6 +33,7 @@ def run(spec: RunSpec, home: Path | None = None) -> dict[str, float]:
 
 def results(home: Path | None = None) -> pd.DataFrame:
     """All runs, one row a run and metric; failed runs have a row without a metric."""
-    from bench import places, store
+    from bench import places
+    from bench.stored_results import Results
 
-    return store.Results(home or places.bench_home(writes=False)).scores
+    return Results(home or places.bench_home(writes=False)).scores

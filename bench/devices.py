@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from bench.contracts import BenchError
 from bench.failures import InfrastructureError
@@ -46,6 +47,19 @@ def count() -> int:
     import torch
 
     return torch.cuda.device_count() if choose() == "cuda" else 0
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread: the same bytes from a worker, a notebook and a debug run on the same machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def gpu_supported(capability: tuple[int, int], archs: Sequence[str]) -> bool:

@@ -63,7 +63,8 @@ def parts(home: Path) -> list[Part]:
     stores, mark = places.features(home), ", shared" if places.is_shared(home) else ""
     for path in sorted(stores.iterdir()) if stores.is_dir() else []:
         name = str(path if mark else path.relative_to(home))
-        found.append(Part(name, f"stored features{mark}; computed again where they are missing", *_size(path)))
+        kind = WHAT.get(path.name, f"stored features{mark}; computed again where they are missing")
+        found.append(Part(name, kind, *_size(path)))
     return sorted(found, key=lambda part: -part.num_bytes)
 
 
@@ -108,9 +109,9 @@ def _leftovers(home: Path) -> Iterator[tuple[Path, str]]:
     for left in sorted((*home.glob("**/.*"), *shared)):
         if left.suffix in (".part", ".tmp") and (is_abandoned(left) or _age(left) > FORGOTTEN_S):
             yield left, f"a {'file' if left.is_file() else 'folder'} whose process was killed while it was written"
-    leases = Leases(home / "leases")
-    for path in sorted((home / "leases").glob("[!.]*")):
-        holder = leases.holder(path.name)
+    claims = {places.claims(home, stage) for stage in jobs.STAGES}
+    for path in sorted(p for folder in claims for p in folder.glob("[!.]*")):
+        holder = Leases(path.parent).holder(path.name)
         if (holder is not None and holder.is_gone) or _age(path) > FORGOTTEN_S:
             yield path, "the claim of a worker that is gone"
 

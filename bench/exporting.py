@@ -29,6 +29,7 @@ from bench._inside import ROOT
 from bench._swap import LOCK, hold, is_held, locked
 from bench.contracts import BenchError
 from bench.specs import list_name
+from bench.stored_results import Results
 
 RUN_FILES = {
     store.COMPLETE: ("run.json", "scores.csv", "predictions.npz", store.COMPLETE),
@@ -129,7 +130,7 @@ def _scratch(home: Path) -> Iterator[Path]:
 
 def _chosen(home: Path, run_ids: Sequence[str] | None, datasets: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """The runs to be exported, and the names of their data sets."""
-    runs = store.Results(home).runs
+    runs = Results(home).runs
     if run_ids is not None:
         for run_id in run_ids:
             store.read_record(home, run_id)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench import plugins
-from bench.store import Results
+from bench.stored_results import Results
 
 if TYPE_CHECKING:
     from bench.specs import ResolvedRun

@@ -18,6 +18,7 @@ from bench.contracts import BenchError, digest
 from bench.planning import Progress, build_manifest, silent
 from bench.provenance import versions
 from bench.specs import SCHEMA, RunSpec, to_dict
+from bench.stored_results import Results
 
 METHOD = "imported"  # what stands as the method of such a run, and marks it in tables
 NAME = r"\w[\w +().:@-]{0,79}"
@@ -183,7 +184,7 @@ _CELL = ("manifest", "label", "protocol", "backbone", "num_frames", "num_views")
 
 def _others(home: Path, run_id: str, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The other imported runs of the cell that a run is of, by split and seed, as far as they and it cannot be of one number."""
-    runs = store.Results(home, columns["manifest"]).runs
+    runs = Results(home, columns["manifest"]).runs
     if runs.empty:
         return []
     runs = runs[(runs["method"] == METHOD) & (runs["status"] == "complete")]

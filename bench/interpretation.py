@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contracts import Adapter, Features, PromptableAdapter
+from bench import knowledge
+from bench.contracts import Adapter, Classes, Features, Predictor, PromptableAdapter, Videos
 from bench.prompting import embed_ids
 
 NEAREST = 5  # words a vector, as CoOp's authors print them
@@ -44,6 +45,26 @@ def frame_logits(adapter: Adapter, features: Features, text: Tensor) -> Tensor:
     extra = {name: value.repeat_interleave(num_frames, 0) for name, value in features.extra.items()}
     logits = adapter.similarity(Features(features.frames.flatten(0, 1)[:, None], extra), text)
     return logits.reshape(num, num_frames, -1)
+
+
+def interpret(
+    predictor: Predictor,
+    adapter: Adapter,
+    test: Features | Videos,
+    video_ids: Sequence[str],
+    labels: np.ndarray,
+    logits: np.ndarray,
+    classes: Classes,
+) -> dict[str, Any] | None:
+    """What the method tells of itself for one test video of each class; None where it tells nothing."""
+    tells = getattr(predictor, "interpret", None)
+    if tells is None:
+        return None
+    rows = samples(labels)
+    with torch.inference_mode():
+        found = tells(test.select(rows), classes)
+        ids, of = [video_ids[r] for r in rows], labels[rows].tolist()
+        return told(adapter, found, knowledge.words(), ids, of, logits[rows], classes.names)  # type: ignore[arg-type]
 
 
 def samples(labels: np.ndarray) -> list[int]:

@@ -2,7 +2,7 @@
 
 `jobs/<id>/` holds `submission.json`, the tasks of each stage (`features.jsonl`, `runs.jsonl`), and one small file for each event:
 `done/<stage>-<n>.json` what a task came to, or `done/<stage>-<n>.lost` that it was given up; `attempts/<stage>-<n>.<token>` a worker
-began it. A run is also done when its own folder says so, whoever did it; that folder is the only truth about it.
+began it. A run is also done when its own folder says so, whoever did it; that folder is the only truth about it. So is a study's.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
+from bench import trials
 from bench._files import write_atomic
 from bench._folders import COMPLETE
 from bench.contracts import BenchError
 
 STAGES = ("features", "runs")
+STUDY = "study-"  # how the lease of a task begins that goes on with a study; that of a run is the run's id
 CANCELLED, FINISHED = "cancelled", "finished"
 ATTEMPTS = 5  # of a task within a submission whose worker died or whose machine failed; being stopped in good order counts for none
 
@@ -120,8 +122,13 @@ class Job:
         return not any(path.is_file() for path in self._done(stage, number))
 
     def is_complete(self, number: int) -> bool:
-        """Whether the run of a task of the stage "runs" is complete, whoever did it."""
+        """Whether the run of a task of the stage "runs" is complete, or nothing is left of its study, whoever did it."""
         run_id = self.stages["runs"].leases[number]
+        if run_id.startswith(STUDY):
+            task = self.stages["runs"][number]
+            with suppress(BenchError):  # a damaged study is said by who goes on with it
+                return trials.is_done(self.home, task["study"], task["seeds"])
+            return False
         return os.path.isfile(f"{self._runs}/{run_id[:2]}/{run_id}/{COMPLETE}")  # noqa: PTH113 - a hundred thousand of them
 
     @cached_property

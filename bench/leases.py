@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import stat
 import threading
 import time
 from contextlib import suppress
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench._processes import machine, started
+from bench._processes import is_hidden, machine, started
 
 BEAT_S = 10.0
 KEY = r"[A-Za-z0-9_-]+"
@@ -40,7 +41,7 @@ class Holder:
     @property
     def is_gone(self) -> bool:
         """Whether it was a process of this machine that has ended; False where that cannot be known."""
-        return self.machine == machine() and started(self.pid) != self.started
+        return self.machine == machine() and started(self.pid) != self.started and not is_hidden(self.pid)
 
 
 class Lease:
@@ -58,7 +59,7 @@ class Leases:
     """The leases of a folder, for one process; use it in a `with`, which gives back what is held and ends the heartbeat.
 
     Args:
-        folder: made if need be.
+        folder: made if need be, and open to whom its parent is open to: several users may share it.
         job: what a reader is told of the holder, such as a Slurm job's id.
     """
 
@@ -71,7 +72,11 @@ class Leases:
         self._heart: threading.Thread | None = None
 
     def __enter__(self) -> Leases:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            self.folder.mkdir()
+            # Not sticky: who finds a lease lapsed takes another user's away.
+            self.folder.chmod(stat.S_IMODE(self.folder.parent.stat().st_mode) & ~stat.S_ISVTX)
         self._heart = threading.Thread(target=self._beat, daemon=True, name="leases")
         self._heart.start()
         return self

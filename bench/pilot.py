@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bench.store import Results
+    from bench.stored_results import Results
 
 # Columns in which runs of one setting agree; what is left to differ is the seed.
 SETTING = ["dataset", "manifest", "protocol", "shots", "split", "method", "label", "bank", "bank_control", "backbone"]

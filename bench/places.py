@@ -11,6 +11,7 @@ from bench.contracts import BenchError
 from bench.failures import InfrastructureError
 
 FEATURES = "features"  # a home's own store
+LEASES = "leases"
 
 
 def bench_home(writes: bool = True) -> Path:
@@ -64,6 +65,21 @@ def features(home: Path) -> Path:
             f"writable for the group: mkdir -p {shared} && chmod g+rwxs {shared}"
         )
     return shared
+
+
+def claims(home: Path, stage: str) -> Path:
+    """The folder of the leases on tasks of a stage. Those on features lie beside them, so that homes that share these see each other's.
+
+    Where the shared folder cannot be written to they lie in the home, for nothing is computed into it from there.
+
+    Raises:
+        BenchError: the site file is not one.
+    """
+    if stage == FEATURES and (shared := _shared(home)) is not None:
+        beside = shared / LEASES
+        if os.access(beside if beside.is_dir() else shared, os.W_OK):
+            return beside
+    return home / LEASES
 
 
 def is_shared(home: Path) -> bool:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench import devices, knowledge, places, plugins, protocols
 from bench import manifest as manifests
-from bench._files import write_atomic
 from bench.contracts import (
     FRAMES,
     KNOWLEDGE,
@@ -29,11 +24,9 @@ from bench.contracts import (
     Classes,
     DataRequest,
     DatasetFacts,
-    digest,
     make_config,
 )
-from bench.provenance import source_digest, versions
-from bench.specs import SCHEMA, ResolvedRun, RunSpec, as_pairs, from_dict, to_dict
+from bench.specs import ResolvedRun, RunSpec, as_pairs
 
 if TYPE_CHECKING:
     from bench.features import FeatureStore
@@ -104,50 +97,6 @@ def _num_frames(spec: RunSpec, facts: BackboneFacts, method: ModuleType) -> int:
     if spec.precision not in facts.precisions:
         raise BenchError(f"{facts.name} does not run in {spec.precision}; it runs in {', '.join(facts.precisions)}")
     return asked or facts.num_frames
-
-
-def plan(specs: Sequence[RunSpec], home: Path, progress: Progress = silent) -> list[ResolvedRun]:
-    """Resolve many specs, each id once. The answer is kept under plans/, so that asking again needs no backbone and no torch.
-
-    What is kept is keyed by the specs, the rows found on disk for each, every source file of this repository, the libraries'
-    versions and the weights at hand; with plug-ins from outside, whose sources are not known here, nothing is kept.
-    """
-    rows = [build_manifest(spec, home, progress).digest for spec in specs]
-    weights = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _weight_files(specs, home)]
-    files = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in _config_files(specs)]
-    banks = [[b, knowledge.load(b).digest] for b in sorted({s.bank for s in specs if s.bank})]
-    key = digest([SCHEMA, [to_dict(s) for s in specs], rows, weights, files, banks, source_digest(), versions()])
-    path = home / "plans" / f"{key}.json"
-    outside = any(plugins.outside(kind) for kind in plugins.FOLDERS)
-    if path.is_file() and not outside:
-        return [resolved_from_dict(r) for r in json.loads(path.read_text())]
-    planned: dict[str, ResolvedRun] = {}
-    for spec in specs:
-        resolved = resolve(spec, home, progress)
-        planned.setdefault(resolved.run_id, resolved)
-    write_atomic(path, json.dumps([resolved_to_dict(r) for r in planned.values()]))
-    return list(planned.values())
-
-
-def _weight_files(specs: Sequence[RunSpec], home: Path) -> list[Path]:
-    """Every file that a backbone of these specs may be loaded from: those kept under weights/, and those that open names point to."""
-    places = [home / "weights", *(path for name in {spec.backbone for spec in specs} for path in plugins.paths(name))]
-    found, seen = {place for place in places if place.is_file()}, set()
-    for place in places:
-        # Not rglob, which leaves out folders that are links; a link may lead back to where it lies.
-        for folder, inside, names in os.walk(place, followlinks=True):
-            here = Path(folder).resolve()
-            if here in seen:
-                inside.clear()
-            seen.add(here)
-            found |= {Path(folder) / name for name in names if name not in ("lock.json", ".lock")}
-    return sorted(f for f in found if f.is_file())
-
-
-def _config_files(specs: Sequence[RunSpec]) -> list[Path]:
-    """Files that methods' settings name: what they hold is part of a run."""
-    texts = {value for spec in specs for _, value in spec.config if isinstance(value, str) and value}
-    return sorted(path for path in (Path(text).expanduser() for text in texts) if path.is_file())
 
 
 def _bank_name(spec: RunSpec, method: ModuleType, config: Any) -> str | None:
@@ -314,121 +263,3 @@ def classes(resolved: ResolvedRun, manifest: Manifest) -> Classes:
                 f"the knowledge bank of {spec.dataset} changed since this run was planned; start the command again"
             )
     return Classes(manifest.class_names, facts.templates, texts)
-
-
-def columns(resolved: ResolvedRun, home: Path) -> dict[str, Any]:
-    """What the tables group and mark rows by; known before the run starts, so a failed run has it too."""
-    spec = resolved.spec
-    method, facts = plugins.find("methods", spec.method), load_adapter(spec.backbone).facts
-    manifest = load_manifest(home, resolved.manifest)
-    config = make_config(method.Config, dict(resolved.config), spec.method)
-    control = f" ({spec.control_words})" if resolved.bank and spec.control_words else ""
-    tells = getattr(method, "columns", None)
-    # Of what cannot run on this backbone there is nothing to tell, but its row, which says why.
-    applies = not lacking(method, load_adapter(spec.backbone))
-    own: Mapping[str, Any] = tells(config, load_adapter(spec.backbone)) if tells and applies else {}
-    name = manifest.dataset + (f", at most {spec.limit} a class" if spec.limit else "")
-    return {
-        "dataset": name,
-        "manifest": resolved.manifest,
-        "series": _series(resolved, facts.weights_sha256),
-        "versions": dict(resolved.versions) | {"adapter": facts.version},
-        "backbone": resolved.backbone,
-        "family": facts.family,
-        "toy_scale": facts.toy_scale,
-        "pretraining": facts.pretraining,
-        "method": spec.method,
-        "label": (_tuned_label(method, spec.study_trials) if spec.study else _label(method, config)) + control,
-        "setting": _setting(resolved, manifest.class_names),
-        "is_default": config == method.Config() and not spec.study,
-        "needs_train": TRAIN in method.NEEDS,
-        "protocol": spec.protocol,
-        "shots": spec.shots,
-        "split": spec.split,
-        "seed": spec.seed,
-        "text_source": getattr(config, "text", ""),
-        "bank": (spec.bank or dataset_facts(spec.dataset).bank or "") if resolved.bank else "",
-        "bank_control": spec.bank_control if resolved.bank else "none",
-        "num_frames": resolved.num_frames,
-        "num_views": 1,
-        "resolution": _resolution(spec.backbone, resolved.num_frames),
-        "precision": spec.numerics,
-        "trainable": method.TRAINABLE,
-        "evaluation": spec.evaluation,
-        "study": spec.study,
-        "tuning_trials": spec.study_trials,
-        "selection": "",
-        "num_classes": len(manifest.class_names),
-        "num_parameters": facts.num_parameters,
-        "gflops": None if facts.gflops is None else facts.gflops * resolved.num_frames,
-        "gflops_source": facts.gflops_source,
-        "num_test": 0,
-        "num_failed": 0,
-        "num_groups": 0,
-        "group_kind": manifest.group_kind,
-        **({"beware": said} if (said := dataset_facts(spec.dataset).beware) else {}),
-        **own,
-    }
-
-
-@functools.lru_cache(maxsize=8)
-def _resolution(backbone: str, num_frames: int) -> int:
-    """The shorter side, in pixels, of what a backbone's transform makes of a video."""
-    blank = np.zeros((num_frames, 256, 320, 3), dtype=np.uint8)
-    return int(min(load_adapter(backbone).transform(blank).shape[-2:]))
-
-
-def _label(method: ModuleType, config: Any) -> str:
-    """The method's own words, and every changed setting that they do not tell: two settings never share a row."""
-    plain, words = method.Config(), str(method.describe(config))
-    changed = [f.name for f in dataclasses.fields(config) if getattr(config, f.name) != getattr(plain, f.name)]
-    alone = {name: dataclasses.replace(plain, **{name: getattr(config, name)}) for name in changed}
-    untold = [name for name in changed if method.describe(alone[name]) == method.describe(plain)]
-    return words + (f" [{', '.join(f'{name}={getattr(config, name)}' for name in untold)}]" if untold else "")
-
-
-def _tuned_label(method: ModuleType, trials: int) -> str:
-    """One row for a tuned method, whatever was chosen on each backbone and data set: its name as far as the first comma, and the budget."""
-    name, _, _ = str(method.describe(method.Config())).partition(",")
-    return f"{name}, tuned in {trials} {'trial' if trials == 1 else 'trials'}"
-
-
-def _series(resolved: ResolvedRun, weights_sha256: str) -> str:
-    """What a run of an older VERSION shares with its successor: the tables show the newest of a series."""
-    rest = {k: v for k, v in resolved.identity().items() if k not in ("versions", "adapter")}
-    return digest([rest, weights_sha256])
-
-
-def _setting(resolved: ResolvedRun, class_names: Sequence[str]) -> str:
-    """What runs of one number in a table share: all of the identity but seed and split; of a bank that is dealt anew for each seed
-    the statements before the deal.
-    """
-    told, spec = resolved.identity(), resolved.spec
-    told["protocol"] = told["protocol"][:2]
-    if resolved.bank is not None and spec.draws_statements:
-        name = spec.bank or dataset_facts(spec.dataset).bank
-        assert name is not None
-        told["bank"] = [knowledge.statements_digest(knowledge.statements(name, class_names)), spec.bank_control]
-    return digest(told)
-
-
-def resolved_to_dict(resolved: ResolvedRun) -> dict[str, Any]:
-    """JSON-able form of a planned run, for a worker."""
-    return {
-        "schema": SCHEMA,
-        "spec": to_dict(resolved.spec),
-        **{f.name: getattr(resolved, f.name) for f in dataclasses.fields(resolved) if f.name != "spec"},
-    }
-
-
-def resolved_from_dict(values: Mapping[str, Any]) -> ResolvedRun:
-    """Read what `resolved_to_dict` wrote. Raises BenchError on another schema."""
-    if values.get("schema") != SCHEMA:  # ids of two schemas must never mix
-        raise BenchError(
-            f"a planned run of schema {values.get('schema')}, this version reads schema {SCHEMA}; plan it again"
-        )
-    rest = {k: v for k, v in values.items() if k not in ("schema", "spec")}
-    return ResolvedRun(
-        spec=from_dict(values["spec"]),
-        **rest | {k: as_pairs(tuple((name, value) for name, value in rest[k])) for k in ("config", "versions")},
-    )

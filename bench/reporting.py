@@ -12,13 +12,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import index, plugins, store, trials
+from bench import index, plugins, trials
 from bench._files import write_atomic
 from bench._folders import kind_of_damage
 from bench._page import index_html
 from bench._swap import replaced
 from bench.contracts import Artifact, BenchError, digest
 from bench.provenance import RENDERING, source_digest, versions
+from bench.stored_results import Results
 
 KINDS: Mapping[str, tuple[str, ...] | None] = {
     "tables": (".md", ".csv", ".tex", ".html"),
@@ -75,7 +76,7 @@ def write(home: Path, kind: str = "all") -> Rendered:
     if kind not in KINDS:
         raise BenchError(f"unknown kind {kind!r}; it is one of {', '.join(KINDS)}")
     stamp, report = _stamp(home), home / "report"  # before a run is read: one that ends meanwhile is not in this report
-    results, suffixes = store.Results(home), KINDS[kind]
+    results, suffixes = Results(home), KINDS[kind]
     artifacts, errors = _artifacts(results, suffixes)
     if suffixes is not None:
         artifacts = _with_old(artifacts, report, suffixes)
@@ -89,7 +90,7 @@ def write(home: Path, kind: str = "all") -> Rendered:
     return Rendered(report, tuple(a.name for a in artifacts), errors, damaged)
 
 
-def _damaged(results: store.Results) -> dict[str, str]:
+def _damaged(results: Results) -> dict[str, str]:
     runs = results.runs
     told = zip(runs["run_id"], runs["status"], runs["reason"], strict=True)
     return {run_id: reason for run_id, status, reason in told if status == "damaged"}
@@ -97,7 +98,7 @@ def _damaged(results: store.Results) -> dict[str, str]:
 
 def write_into(home: Path, folder: Path) -> Rendered:
     """The same report into a plain folder, which holds nothing else; files there are replaced one by one."""
-    artifacts, errors = _artifacts(store.Results(home))
+    artifacts, errors = _artifacts(Results(home))
     _write_all(lambda name, content: write_atomic(folder / name, content), artifacts, errors)
     return Rendered(folder, tuple(a.name for a in artifacts), errors)
 
@@ -124,13 +125,11 @@ def _files_of(report: Path, stamp: str) -> dict[str, int] | None:
 
 def text(home: Path, table: str, manifest: str) -> str:
     """A table (the name of its plug-in, which has a `text`) of one list of videos (a manifest's digest) as plain text."""
-    shown: str = plugins.find("results", table).text(store.Results(home, manifest))
+    shown: str = plugins.find("results", table).text(Results(home, manifest))
     return shown
 
 
-def _artifacts(
-    results: store.Results, suffixes: Collection[str] | None = None
-) -> tuple[list[Artifact], dict[str, str]]:
+def _artifacts(results: Results, suffixes: Collection[str] | None = None) -> tuple[list[Artifact], dict[str, str]]:
     """Every plug-in's artifacts, and plug-in -> what it raised; content is made of those with one of the suffixes, None: of all."""
     _ = results.runs  # a home that cannot be read is no plug-in's fault
     artifacts: list[Artifact] = []

@@ -15,8 +15,9 @@ import numpy as np
 
 from bench import places, plugins, records, store
 from bench._swap import LOCK, hold, is_held, locked
+from bench.columns import columns
 from bench.contracts import BenchError
-from bench.planning import Progress, columns, resolve, silent
+from bench.planning import Progress, resolve, silent
 from bench.provenance import provenance
 from bench.reproduction import Difference, Logits, Reproduction
 from bench.specs import ResolvedRun, RunSpec, from_dict
@@ -73,11 +74,15 @@ def _again(
     scratch: Path,
     tolerance: float,
 ) -> Reproduction:
-    from bench import rescoring, runner  # they bring torch, which nobody waits for before there is something to run
+    from bench import (  # they bring torch, which nobody waits for before there is something to run
+        extraction,
+        rescoring,
+        runner,
+    )
 
     run_id, reason = record["run_id"], ""
     try:
-        runner.extract([resolved], scratch)
+        extraction.extract([resolved], scratch)
         runner.execute(resolved, scratch)
     except Exception as error:  # a method may fail in any way, and that is what we want to know
         reason = f"{type(error).__name__}: {error}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ import torch
 
 from bench import (
     checkpoints,
+    extraction,
     failures,
-    knowledge,
     memory,
     metrics,
     plugins,
@@ -27,47 +26,44 @@ from bench import (
     training_log,
 )
 from bench._processes import cores
+from bench.columns import columns
 from bench.contracts import (
     TRAIN,
     Adapter,
     BackboneFacts,
     BenchError,
     Classes,
-    Features,
     LabelledFeatures,
     LabelledVideos,
     NotApplicable,
     Predictor,
-    Videos,
     make_config,
 )
 from bench.cost import Meter
 from bench.decoding import decode_workers
-from bench.forward import Encoder, device_of
+from bench.devices import one_thread
+from bench.forward import device_of
 from bench.frozen import parameter_hash
-from bench.interpretation import samples, told
+from bench.interpretation import interpret
 from bench.places import bench_home
 from bench.planning import classes as classes_of
 from bench.planning import (
-    columns,
     feature_store,
     lacking,
     load_adapter,
     load_manifest,
-    needs,
     reads_frames,
     resolve,
 )
+from bench.prediction import predict
 from bench.provenance import provenance
 from bench.specs import ResolvedRun, RunSpec, to_dict
 from bench.training import share
 from bench.videos import VideoFiles
 
 if TYPE_CHECKING:
-    from bench.features import Extraction, FeatureStore
+    from bench.features import FeatureStore
     from bench.manifest import Manifest
-
-PREDICT_ROWS = 1024  # test videos a predictor call
 
 
 def run(spec: RunSpec, home: Path | None = None) -> dict[str, float]:
@@ -79,7 +75,7 @@ def run(spec: RunSpec, home: Path | None = None) -> dict[str, float]:
     home = home or bench_home()
     resolved = resolve(spec, home)
     if not store.is_complete(home, resolved.run_id):
-        extract([resolved], home)
+        extraction.extract([resolved], home)
         execute(resolved, home)
     return records.scores(home, resolved.run_id)
 
@@ -93,7 +89,7 @@ def execute(resolved: ResolvedRun, home: Path) -> None:
     kept = home / "checkpoints" / resolved.run_id
     trained: list[training_log.Log] = []
     try:
-        with _one_thread(), checkpoints.keeping(kept, resolved.identity()), training_log.keeping(kept) as trained:
+        with one_thread(), checkpoints.keeping(kept, resolved.identity()), training_log.keeping(kept) as trained:
             predictions, facts, computed_with, interpretation = _fit_and_predict(resolved, home)
         scores = metrics.compute(predictions.logits, predictions.labels, predictions.parts or None)
     except Exception as error:
@@ -170,15 +166,15 @@ def _fit_and_predict(
             test, kept, failed = source.load(manifest, scored)
             labels = _labels(manifest, kept, shown.names)
             meter.lap("load")
-            logits, parts = _predict_parts(predictor, test, labels, shown, base)
+            logits, parts = predict(predictor, test, labels, shown, base)
             meter.lap("predict")
             ids = manifest.rows["video_id"].iloc[kept].tolist()
             tells = not (is_trial or base)
-            interpretation = _interpret(predictor, adapter, test, ids, labels, logits, classes) if tells else None
+            interpretation = interpret(predictor, adapter, test, ids, labels, logits, classes) if tells else None
     finally:
         changed = parameter_hash(adapter.module) != before
         if changed:
-            _last_encoder.clear()
+            extraction.forget_encoder()
             load_adapter.cache_clear()  # the next run in this process gets the backbone as it is on disk
     if changed:
         raise AssertionError(f"{spec.method} changed parameters of the frozen backbone {spec.backbone}")
@@ -224,26 +220,6 @@ def _source(resolved: ResolvedRun, home: Path) -> FeatureStore | VideoFiles:
     return VideoFiles(max(1, decode_workers(device.type, cores())), home / "videos")
 
 
-def _interpret(
-    predictor: Predictor,
-    adapter: Adapter,
-    test: Features | Videos,
-    video_ids: Sequence[str],
-    labels: np.ndarray,
-    logits: np.ndarray,
-    classes: Classes,
-) -> dict[str, Any] | None:
-    """What the method tells of itself for one test video of each class; None where it tells nothing."""
-    interpret = getattr(predictor, "interpret", None)
-    if interpret is None:
-        return None
-    rows = samples(labels)
-    with torch.inference_mode():
-        found = interpret(test.select(rows), classes)
-        ids, of = [video_ids[r] for r in rows], labels[rows].tolist()
-        return told(adapter, found, knowledge.words(), ids, of, logits[rows], classes.names)  # type: ignore[arg-type]
-
-
 def fit(
     method: ModuleType,
     resolved: ResolvedRun,
@@ -267,72 +243,6 @@ def fit(
         return method.fit(config, adapter, train, val, classes, spec.seed)  # type: ignore[no-any-return]
 
 
-def _predict_parts(
-    predictor: Predictor, test: Features | Videos, labels: np.ndarray, classes: Classes, base: Sequence[int]
-) -> tuple[np.ndarray, list[str]]:
-    """Logits `(N, C)`, and for base-to-novel the part of each video: told apart among its part's classes, -inf for the others."""
-    if not base:
-        return _predict(predictor, test, classes), []
-    logits = np.full((len(labels), len(classes)), -np.inf, dtype=np.float32)
-    is_base = np.isin(labels, base)
-    novel = np.setdiff1d(np.arange(len(classes)), base)
-    for rows, own in ((np.flatnonzero(is_base), np.asarray(base)), (np.flatnonzero(~is_base), novel)):
-        if len(rows):
-            logits[np.ix_(rows, own)] = _predict(predictor, test.select(rows), classes.select(own.tolist()))
-    return logits, np.where(is_base, *metrics.PARTS).tolist()
-
-
-def _predict(predictor: Predictor, test: Features | Videos, classes: Classes) -> np.ndarray:
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(test), PREDICT_ROWS):
-            parts.append(predictor(test.select(range(start, min(start + PREDICT_ROWS, len(test)))), classes).cpu())
-    logits = torch.cat(parts)
-    if logits.shape != (len(test), len(classes)) or logits.dtype != torch.float32:
-        raise AssertionError(
-            f"logits are {tuple(logits.shape)} {logits.dtype}, not ({len(test)}, {len(classes)}) float32"
-        )
-    return logits.numpy()
-
-
-def extract(planned: Sequence[ResolvedRun], home: Path) -> list[Extraction]:
-    """Fill the feature stores for these runs, in this process, store by store."""
-    return [extract_rows(need.resolved, need.positions, home) for need in needs(planned, home)]
-
-
-def extract_rows(
-    resolved: ResolvedRun,
-    positions: Sequence[int],
-    home: Path,
-    progress: Callable[[int], None] = lambda rows: None,
-    workers: int | None = None,
-) -> Extraction:
-    """Fill one feature store with these rows of the run's manifest.
-
-    Args:
-        workers: processes that decode beside this one; None leaves it to `decode_workers`.
-    """
-    adapter, spec = load_adapter(resolved.spec.backbone), resolved.spec
-    encoder = _encoder(adapter, spec.precision, spec.compile, resolved.num_frames)
-    count = decode_workers(encoder.device.type, cores()) if workers is None else workers
-    manifest, features = load_manifest(home, resolved.manifest), feature_store(resolved, home)
-    with _one_thread():
-        return features.fill(
-            manifest, positions, adapter, resolved.num_frames, count, progress, encoder, resolved.sampling
-        )
-
-
-def _encoder(adapter: Adapter, precision: str, compile: bool, num_frames: int) -> Encoder:
-    """The encoder of the call before where it fits: it is compiled, and its batch size measured."""
-    key = (precision, compile, num_frames)
-    if not any(encoder.adapter is adapter and known == key for known, encoder in _last_encoder):
-        _last_encoder[:] = [(key, Encoder(adapter, precision, compile))]
-    return _last_encoder[0][1]
-
-
-_last_encoder: list[tuple[tuple[str, bool, int], Encoder]] = []
-
-
 def _view(
     source: FeatureStore | VideoFiles, manifest: Manifest, positions: Sequence[int], class_names: Sequence[str]
 ) -> tuple[LabelledFeatures | LabelledVideos | None, int]:
@@ -347,14 +257,3 @@ def _view(
 def _labels(manifest: Manifest, positions: Sequence[int], class_names: Sequence[str]) -> np.ndarray:
     number = {c: i for i, c in enumerate(class_names)}
     return np.array([number[label] for label in manifest.rows["label"].iloc[list(positions)]], dtype=np.int64)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One torch thread: the same bytes from a worker, a notebook and a debug run on the same machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

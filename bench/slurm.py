@@ -118,7 +118,7 @@ def _array(
         "account": wanted.account or None,
         "qos": wanted.qos or None,
         "gres": wanted.gres or None,
-        "mem": wanted.memory_gb or None,
+        "mem": f"{wanted.memory_gb}G" if wanted.memory_gb else None,  # Slurm takes a number alone for megabytes
         "gpus_per_node": wanted.gpus or None,
     }
     executor.update_parameters(

@@ -201,6 +201,28 @@ def from_dict(values: Mapping[str, Any]) -> RunSpec:
     return RunSpec(**_known("a run spec", RunSpec, values))
 
 
+def resolved_to_dict(resolved: ResolvedRun) -> dict[str, Any]:
+    """JSON-able form of a planned run, for a worker."""
+    return {
+        "schema": SCHEMA,
+        "spec": to_dict(resolved.spec),
+        **{f.name: getattr(resolved, f.name) for f in dataclasses.fields(resolved) if f.name != "spec"},
+    }
+
+
+def resolved_from_dict(values: Mapping[str, Any]) -> ResolvedRun:
+    """Read what `resolved_to_dict` wrote. Raises BenchError on another schema."""
+    if values.get("schema") != SCHEMA:  # ids of two schemas must never mix
+        raise BenchError(
+            f"a planned run of schema {values.get('schema')}, this version reads schema {SCHEMA}; plan it again"
+        )
+    rest = {k: v for k, v in values.items() if k not in ("schema", "spec")}
+    return ResolvedRun(
+        spec=from_dict(values["spec"]),
+        **rest | {k: as_pairs(tuple((name, value) for name, value in rest[k])) for k in ("config", "versions")},
+    )
+
+
 def _known(what: str, of: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The values, where there is no unknown field among them and none without a default is missing."""
     fields = {f.name: f for f in dataclasses.fields(of)}

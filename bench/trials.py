@@ -1,8 +1,9 @@
 """A study as files: what is tuned and how, and what came of each trial. No torch and no Optuna: whoever looks need not wait for them.
 
 `studies/<id>/study.json` says what is tuned, with which budget, by which sampler with which arguments; `proposals/<n>.json` what trial
-n is, `trials/<n>.json` what became of it, written once it ended. All of it follows from the study's file and the folders of its
-runs, so whoever writes a file, and however often, writes the same bytes; each is replaced by one rename.
+n is, `trials/<n>.json` what became of it, written once it ended, and `finals/<seed>.json` which run is the best one on test. All of it
+follows from the study's file and the folders of its runs, so whoever writes a file, and however often, writes the same bytes; each is
+replaced by one rename.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bench import _folders
 from bench._files import write_atomic
 from bench.contracts import BenchError
 
@@ -180,6 +182,38 @@ def write_proposal(place: Path, trial: Trial) -> None:
 def write_end(place: Path, trial: Trial) -> None:
     """Say how a trial ended."""
     write_atomic(place / "trials" / f"{trial.number}.json", text(trial))
+
+
+def write_final(place: Path, seed: int, run_id: str) -> None:
+    """Say which run is the study's best configuration on test with a seed, unless that is said already."""
+    path, told = place / "finals" / f"{seed}.json", json.dumps({"run": run_id})
+    if not path.is_file() or path.read_text() != told:
+        write_atomic(path, told)
+
+
+def final_runs(home: Path, study_id: str) -> dict[int, str]:
+    """Seed -> run of a study's best configuration on test, as far as it is known which runs these are.
+
+    Raises:
+        BenchError: a file of them is damaged.
+    """
+    found = folder(home, study_id).glob("finals/[0-9]*.json")
+    return {int(path.stem): str(_json(path).get("run", "")) for path in found}
+
+
+def is_done(home: Path, study_id: str, seeds: Sequence[int]) -> bool:
+    """Whether nothing is left of a study, as far as files tell: all trials ended, and so did the best one's runs on test with these seeds.
+
+    Raises:
+        BenchError: as `read`.
+    """
+    told = folder(home, study_id) / "study.json"
+    if told.is_file() and num_ended(home, study_id) < _json(told).get("trials", 0):
+        return False  # most often, and without a look at each trial
+    record = read(home, study_id)
+    runs = final_runs(home, study_id)
+    ended = (seed in runs and _folders.stamp(home / "runs" / runs[seed][:2] / runs[seed]) for seed in seeds)
+    return record.finished and (record.best is None or all(ended))
 
 
 def num_ended(home: Path, study_id: str) -> int:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import runner, stopping, store
+from bench import runner, stopping, store, trials
+from bench.ask_tell import Replay
 from bench.leases import Leases
-from bench.tuning import Replay, Study
+from bench.tuning import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +45,11 @@ def pursue(study_id: str, seeds: Sequence[int], home: Path) -> None:
 
 
 def _final_runs(study: Study, seeds: Sequence[int], home: Path) -> list[ResolvedRun]:
-    """What is to be done on test; nothing where no trial has a result."""
-    return [run for run in study.final_runs(home, seeds) if not _ended(run, home)] if study.has_result(home) else []
+    """What is to be done on test; nothing where no trial has a result. Which runs these are is written down with the study."""
+    runs = study.final_runs(home, seeds) if study.has_result(home) else []
+    for seed, run in zip(seeds, runs, strict=bool(runs)):
+        trials.write_final(trials.folder(home, study.study_id), seed, run.run_id)
+    return [run for run in runs if not _ended(run, home)]
 
 
 def _ended(resolved: ResolvedRun, home: Path) -> bool:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from bench import store
 from bench.contracts import digest
 from bench.features import SHARD_ROWS, row_keys
-from bench.planning import feature_store, load_adapter, load_manifest, needs, resolved_to_dict
+from bench.jobs import STUDY
+from bench.planning import feature_store, load_adapter, load_manifest, needs
+from bench.specs import resolved_to_dict
 
 if TYPE_CHECKING:
     from bench.specs import ResolvedRun
@@ -82,7 +84,7 @@ def work_of_studies(
         4
     )  # another submission's workers may be at the same study: they share its trials, not its tasks
     tasks = [
-        {"lease": f"study-{s.study_id}-{share}-{own}", "study": s.study_id, "seeds": list(seeds)}
+        {"lease": f"{STUDY}{s.study_id}-{share}-{own}", "study": s.study_id, "seeds": list(seeds)}
         for share in range(shares)
         for s in studies
     ]

@@ -17,14 +17,14 @@ from typing import Any
 
 import submitit
 
-from bench import checkpoints, devices, stopping
+from bench import checkpoints, devices, places, stopping
 from bench._inside import check_packages
 from bench.contracts import BenchError
 from bench.failures import MissingFeaturesError, is_of_accelerator, kind
 from bench.jobs import ATTEMPTS, STAGES, Job
 from bench.leases import Leases
-from bench.planning import resolved_from_dict
 from bench.provenance import source_digest
+from bench.specs import resolved_from_dict
 
 NOTE_S = 1.0  # between two notes of how many videos are encoded
 POLL_S = 1.0  # between looks at tasks that others hold
@@ -58,12 +58,12 @@ def work(
     job = Job(Path(folder))
     check_source(job)
     devices.choose()  # a node that has lost its GPU would fail every task within a second
-    with Leases(job.home / "leases", job=_log_name() or "") as leases:
-        # Runs need all features: what extraction left undone, with its node or its time limit, is made up for here.
-        for each in STAGES[: STAGES.index(stage) + 1]:
-            wait_s = linger_s if each == stage else math.inf
+    # Runs need all features: what extraction left undone, with its node or its time limit, is made up for here.
+    for each in STAGES[: STAGES.index(stage) + 1]:
+        wait_s = linger_s if each == stage else math.inf
+        with Leases(places.claims(job.home, each), job=_log_name() or "") as leases:
             _work(job, each, share(len(job.stages[each]), index, count), leases, wait_s, tick)
-        leases.sweep()
+            leases.sweep()
     _forget_checkpoints(job)
     job.finish()
 
@@ -210,14 +210,14 @@ def _counter(attempt: Path, tick: Callable[[], None]) -> Callable[[int], None]:
 
 def _do(stage: str, task: dict[str, Any], home: Path, count: Callable[[int], None]) -> dict[str, Any]:
     """What a task comes to; `count` is called with numbers of videos that are through. Whatever goes wrong with it is raised."""
-    from bench import runner, tuner
+    from bench import extraction, runner, tuner
 
     if "study" in task:
         tuner.pursue(task["study"], task["seeds"], home)
         return {}
     resolved = resolved_from_dict(task["run"])
     if stage == "features":
-        done = runner.extract_rows(resolved, task["positions"], home, count)
+        done = extraction.extract_rows(resolved, task["positions"], home, count)
         return {"encoded": done.encoded, "failed": done.failed, "forward": dict(done.forward)}
     runner.execute(resolved, home)
     return {}

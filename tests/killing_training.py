@@ -18,7 +18,7 @@ METHODS = ("coop", "knowledge_prompt")  # SGD and AdamW
 
 
 def main(home):
-    from bench import checkpoints, knowledge, planning, runner, store, training
+    from bench import checkpoints, extraction, knowledge, planning, runner, store, training
     from bench.specs import RunSpec
 
     knowledge.words()
@@ -61,7 +61,7 @@ def main(home):
     found = {}
     for method in METHODS:
         resolved = planned(method)
-        assert forked(lambda: runner.extract([resolved], home)) == 0  # noqa: B023 - called here
+        assert forked(lambda: extraction.extract([resolved], home)) == 0  # noqa: B023 - called here
         folder = store.run_folder(home, resolved.run_id)
         wanted, taken, same = None, [], []
         for die_in in (None, *range(1, EPOCHS + 1)):

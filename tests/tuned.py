@@ -9,8 +9,8 @@ from made_runs import record
 
 from baselines import linear_probe
 from bench import store
+from bench.columns import columns
 from bench.contracts import BenchError
-from bench.planning import columns
 from bench.specs import RunSpec
 
 NUM = 1000  # videos a run is scored on, so that scores are told apart

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from bench import jobs, slurm, training_log
+from bench import jobs, places, slurm, training_log
 from bench.cli._common import err, out, print_table
 from bench.contracts import BenchError
 from bench.leases import Leases
@@ -17,21 +17,17 @@ from bench.leases import Leases
 POLL_S = 2.0
 DONE, FAILED, GOING = 0, 1, 3  # exit codes of status: what became of the submissions
 Queue = Mapping[str, Mapping[str, int]]  # submission -> state -> how many of its jobs
+Ask = Callable[[], Queue | None]
 
 
-def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tuple[list[tuple[str, ...]], int]:
+def submissions(home: Path, ask: Ask | None = None) -> tuple[list[tuple[str, ...]], int]:
     """A row for each submission with something left or that is damaged, and the exit code that they come to together.
 
     Args:
-        ask: what Slurm has in its queue, None where that cannot be known; `slurm.queue`, which raises then, unless given.
+        ask: as `asking` makes it; called once, and only where something is left on Slurm.
     """
     rows, code, known, was_asked = [], DONE, None, False
-    leases = Leases(home / "leases")
-    held = {
-        path.name
-        for path in leases.folder.glob("[!.]*")
-        if (holder := leases.holder(path.name)) is None or not holder.is_gone
-    }
+    held = {name for folder in {places.claims(home, stage) for stage in jobs.STAGES} for name in _held(folder)}
     for job_id in jobs.all_ids(home):
         job = jobs.Job(home / "jobs" / job_id)
         if job.is_finished:
@@ -48,7 +44,7 @@ def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tu
         if not any(left.values()) and not lost:
             continue
         if on_slurm and not was_asked:
-            known, was_asked = (ask or slurm.queue)(), True
+            known, was_asked = (ask or asking())(), True
         states = (known or {}).get(job_id, {})
         state = ", ".join(f"{number} {name.lower()}" for name, number in sorted(states.items()))
         in_hand = sum(lease in held for stage in jobs.STAGES for lease in job.stages[stage].leases)
@@ -68,14 +64,21 @@ def submissions(home: Path, ask: Callable[[], Queue | None] | None = None) -> tu
     return rows, code
 
 
+def _held(folder: Path) -> set[str]:
+    """The leases of a folder whose holders may be alive."""
+    leases = Leases(folder)
+    holders = {path.name: leases.holder(path.name) for path in folder.glob("[!.]*")}
+    return {name for name, holder in holders.items() if holder is None or not holder.is_gone}
+
+
 def table() -> Table:
     """The head of the table of submissions."""
     return Table("submission", "sweep", "features", "runs", "in hand", "lost", "in Slurm's queue", box=None)
 
 
-def show_submissions(home: Path) -> int:
+def show_submissions(home: Path, ask: Ask | None = None) -> int:
     """Print the submissions with something left, and the trainings under way; the exit code."""
-    rows, code = submissions(home, _queue)
+    rows, code = submissions(home, ask)
     if rows:
         print_table(table(), rows)
     if trainings := _trainings(home):
@@ -83,13 +86,22 @@ def show_submissions(home: Path) -> int:
     return code
 
 
-def _queue() -> Queue | None:
-    """What is in Slurm's queue; None, and said why, where Slurm does not tell: what is on disk can be shown all the same."""
-    try:
-        return slurm.queue()
-    except BenchError as error:
-        err.print(str(error))
-        return None
+def asking() -> Ask:
+    """How to ask Slurm for its queue again and again: None where it does not tell, for it may be away for a while; why is said once."""
+    said = ""
+
+    def ask() -> Queue | None:
+        nonlocal said
+        try:
+            found, now = slurm.queue(), ""
+        except BenchError as error:
+            found, now = None, str(error)
+            if now != said:
+                err.print(now)
+        said = now
+        return found
+
+    return ask
 
 
 def _training_table() -> Table:
@@ -114,7 +126,8 @@ def watch(home: Path) -> int:
             trained.add_row(*row)
         return Group(shown, trained) if trainings else shown
 
-    rows, code = submissions(home)
+    ask = asking()
+    rows, code = submissions(home, ask)
     if not out.is_terminal:  # a log wants each change, and no cursor
         shown = None
         while code == GOING:
@@ -122,20 +135,11 @@ def watch(home: Path) -> int:
                 print_table(table(), rows)
             shown = rows
             time.sleep(POLL_S)
-            rows, code = _looked(home, rows, code)
-        return show_submissions(home)
+            rows, code = submissions(home, ask)
+        return show_submissions(home, ask)
     with Live(drawn(rows), console=out, refresh_per_second=4, transient=True) as live:
         while code == GOING:
             time.sleep(POLL_S)
-            rows, code = _looked(home, rows, code)
+            rows, code = submissions(home, ask)
             live.update(drawn(rows))
-    return show_submissions(home)
-
-
-def _looked(home: Path, rows: list[tuple[str, ...]], code: int) -> tuple[list[tuple[str, ...]], int]:
-    """As `submissions`; what was known before where Slurm is away for a while."""
-    try:
-        return submissions(home)
-    except BenchError as error:
-        err.print(str(error))
-        return rows, code
+    return show_submissions(home, ask)

@@ -13,6 +13,7 @@ from rich.table import Table
 from bench import jobs, places, sites, slurm
 from bench._inside import ROOT
 from bench.cli._common import err, out, print_table
+from bench.cli._submissions import asking
 from bench.contracts import BenchError
 from bench.places import bench_home
 
@@ -118,24 +119,16 @@ def _hours(of_a_worker: float, wanted: sites.Resources | None) -> str:
 
 
 def wait(job: Job) -> None:
-    """Until no job of a submission is in the queue. Ctrl-C leaves it to itself."""
+    """Until no job of a submission is in the queue, as far as Slurm tells. Ctrl-C leaves it to itself."""
+    ask = asking()
     try:
-        while _in_queue(job):
+        while (queue := ask()) is None or job.job_id in queue:
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         err.print(
             f"{job.job_id} goes on in Slurm: python -m bench status --watch shows it, python -m bench cancel {job.job_id} ends it"
         )
         raise typer.Exit(130) from None
-
-
-def _in_queue(job: Job) -> bool:
-    """Whether any job of a submission is in the queue, as far as Slurm tells: it may be away for a while."""
-    try:
-        return job.job_id in slurm.queue()
-    except BenchError as error:
-        err.print(str(error))
-        return True
 
 
 def cancel(which: Which = None) -> None:
@@ -237,11 +230,13 @@ def _worker_logs(home: Path, run_id: str) -> tuple[Job, list[Path]]:
 
 
 def _pursues(task: Mapping[str, Any], prefix: str, home: Path) -> bool:
-    """Whether a task goes on with a study, or with the study that a run is a trial of."""
+    """Whether a task goes on with a study, or with the one that a run is a trial of, or its best on test."""
     from bench import trials
 
     runs = [run for trial in trials.read(home, task["study"]).trials for run in trial.runs]
-    return any(name.startswith(prefix) for name in (task["study"], *runs))
+    return any(
+        name.startswith(prefix) for name in (task["study"], *runs, *trials.final_runs(home, task["study"]).values())
+    )
 
 
 def du() -> None:

@@ -109,10 +109,10 @@ def _runs(home: Path, each: bool) -> bool:
     """Print every run by state; whether one failed or is damaged."""
     import pandas as pd
 
-    from bench import store
+    from bench.stored_results import states
 
     by = ["dataset", "protocol", "backbone", "label"]
-    runs = store.states(home, [*by, "pretraining", *(("shots", "split", "seed", "top1") if each else ())])
+    runs = states(home, [*by, "pretraining", *(("shots", "split", "seed", "top1") if each else ())])
     if runs.empty:
         out.print(f"no runs yet in {home}; make bench starts some")
         return False

@@ -41,7 +41,7 @@ def power(
     """How many videos, groups and seeds a difference needs. Example: python -m bench power --difference 2 --videos 1530"""
     from bench import pilot
     from bench import power as planning
-    from bench.store import Results
+    from bench.stored_results import Results
 
     if runs is None:
         assumed, available = planning.Assumptions(), planning.Available()

@@ -18,9 +18,10 @@ def leaderboard(
     ] = False,
 ) -> None:
     """The leaderboard of all runs, printed. Example: python -m bench leaderboard --published"""
-    from bench import plugins, store
+    from bench import plugins
+    from bench.stored_results import Results
 
-    results = store.Results(bench_home(writes=False))
+    results = Results(bench_home(writes=False))
     out.print(plugins.find("results", "published_numbers" if published else "leaderboard").text(results))
 
 

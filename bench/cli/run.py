@@ -62,7 +62,8 @@ def run(
     site = (
         sites.load(sites.find(home)) if where == "slurm" else None
     )  # what is wrong with it is said before work begins
-    from bench.planning import fitting_shots, on_disk, plan
+    from bench.planning import fitting_shots, on_disk
+    from bench.plans import plan
     from bench.work import work_of
 
     with _progress.bars() as display:

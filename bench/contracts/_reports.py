@@ -92,7 +92,7 @@ class VideoList(Protocol):
 
 
 class ResultsView(Protocol):
-    """What `render(results)` in `results/` receives; `bench.store.Results` says more of each."""
+    """What `render(results)` in `results/` receives; `bench.stored_results.Results` says more of each."""
 
     @property
     def runs(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import bench as kpbench
 from bench import index, store
 from bench.plugins import ROOT
 from bench.specs import RunSpec
+from bench.stored_results import Results
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_undecodable_videos_are_recorded_rows_and_the_others_count(root, home, a
     scores = kpbench.results()
     assert scores["num_test"].unique().tolist() == [7] and scores["num_failed"].unique().tolist() == [3]
     run_id = scores["run_id"].iloc[0]
-    seen = store.Results(home).predictions(run_id)["video_id"].tolist()
+    seen = Results(home).predictions(run_id)["video_id"].tolist()
     assert "test/wave/one_frame.mp4" in seen and not any("empty" in v or "text" in v or "corrupted" in v for v in seen)
     recorded = store.read_record(home, run_id)["undecodable"]
     assert set(recorded) == {f"test/wave/{n}.mp4" for n in ("corrupted", "empty", "text")}

@@ -20,6 +20,7 @@ from bench._swap import LOCK, hold, is_held
 from bench.contracts import BenchError
 from bench.plugins import ROOT
 from bench.specs import RunSpec
+from bench.stored_results import Results
 
 A, B, FAILED, NA = "a1b2c3d4e5f6", "0123456789ab", "ffff00001111", "eeee00001111"
 NAME = "jane.doe"
@@ -300,7 +301,7 @@ def test_a_run_folder_that_is_a_link_is_not_followed(home, tmp_path):
 
 
 def test_predictions_that_were_spoilt_since_the_index_was_written_are_told(home, tmp_path):
-    store.Results(home).runs  # noqa: B018 - writes the index
+    Results(home).runs  # noqa: B018 - writes the index
     path = store.run_folder(home, A) / "predictions.npz"
     whole = path.read_bytes()
     for content in (b"spoilt", whole[:-40], whole.replace(b"NUMPY", b"NUMPZ"), whole[:300] + b"?" + whole[301:]):
@@ -340,7 +341,7 @@ def test_an_export_holds_its_folder_and_its_file_while_it_writes(home, tmp_path,
 
 
 def test_a_disk_that_takes_no_more_and_a_folder_that_takes_nothing_are_told(home, tmp_path, monkeypatch):
-    store.Results(home).runs  # noqa: B018 - writes the index
+    Results(home).runs  # noqa: B018 - writes the index
     refused(home, tmp_path, "given up: .*mend that, or name another file", to=Path("/proc/s.tar.gz"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     monkeypatch.setattr(exporting, "_render", lambda base: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1])))
@@ -355,7 +356,7 @@ def test_a_disk_that_takes_no_more_and_a_folder_that_takes_nothing_are_told(home
 def test_the_code_that_goes_along_is_what_a_report_needs_and_no_more(tmp_path):
     libraries = dict(exporting._copy_code(tmp_path / "code"))
     files = made_runs.files(tmp_path / "code")
-    assert {"bench/reporting.py", "bench/store.py", "results/backbones.py", "LICENSE"} <= files.keys()
+    assert {"bench/reporting.py", "bench/stored_results.py", "results/backbones.py", "LICENSE"} <= files.keys()
     assert not [
         name for name in files if "runner" in name or "planning" in name or "cli" in name or "__pycache__" in name
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import small_recognizers
 
-from bench import planning, plugins, runner, store
+from bench import extraction, planning, plugins, runner, store
 from bench.specs import RunSpec
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "toy.json"
@@ -67,7 +67,7 @@ def test_numbers_stay(name, home, request):
         dataset="toy", backbone=backbone, method=method, protocol=protocol, shots=shots, config=config, limit=LIMIT
     )
     resolved = planning.resolve(spec, home)
-    runner.extract([resolved], home)
+    extraction.extract([resolved], home)
     runner.execute(resolved, home)
     logits = store.read_predictions(home, resolved.run_id).logits
     now = {

@@ -7,9 +7,10 @@ import torch
 from fakes import FakeAdapter, forget, plug_in, plug_in_adapter, write_classes, write_video
 
 import bench as kpbench
-from bench import planning, plugins, protocols, records, reporting, runner, store
+from bench import extraction, planning, plans, plugins, protocols, records, reporting, runner, store
 from bench.contracts import BenchError
 from bench.specs import RunSpec
+from bench.stored_results import Results
 from results import _data, _switches
 
 CLASSES = ("clap", "run", "wave")
@@ -54,13 +55,13 @@ def planned(home, monkeypatch, videos):
     """Plans one spec as a new process would; says whether the kept plan was used."""
     monkeypatch.setattr(plugins, "outside", lambda kind: ())
     calls = []
-    real = planning.resolve
-    monkeypatch.setattr(planning, "resolve", lambda *a: calls.append(1) or real(*a))
+    real = plans.resolve
+    monkeypatch.setattr(plans, "resolve", lambda *a: calls.append(1) or real(*a))
 
     def plan(*specs):
         calls.clear()
         planning._built.clear()
-        found = planning.plan(list(specs), home)
+        found = plans.plan(list(specs), home)
         return found, not calls
 
     return plan
@@ -92,9 +93,9 @@ def test_a_plan_is_made_anew_when_anything_behind_it_changes(
     if changed == "rows":
         write_video(mine / "test" / "run" / "new.mp4", 4, first=9)
     if changed == "sources":
-        monkeypatch.setattr(planning, "source_digest", lambda: "edited")
+        monkeypatch.setattr(plans, "source_digest", lambda: "edited")
     if changed == "libraries":
-        monkeypatch.setattr(planning, "versions", lambda: {"open_clip_torch": "99"})
+        monkeypatch.setattr(plans, "versions", lambda: {"open_clip_torch": "99"})
     if changed == "weights":
         (home / "weights" / "fake").mkdir(parents=True)
         (home / "weights" / "fake" / "w.pt").touch()
@@ -171,16 +172,16 @@ def test_deals_of_two_banks_are_never_one_number(adapter, videos, home, bank):
     more = {"config": {"text": "descriptions"}, "bank_control": "shuffled"}
     for seed in (1, 2):
         kpbench.run(spec(videos, **more, bank=bank(), seed=seed))
-    (cell,) = _data.board(store.Results(home)).cells
+    (cell,) = _data.board(Results(home)).cells
     assert cell.status == "complete" and len(cell.done) == 2
     kpbench.run(spec(videos, **more, bank=bank("went"), seed=3))
-    (cell,) = _data.board(store.Results(home)).cells
+    (cell,) = _data.board(Results(home)).cells
     assert cell.status == "mixed" and " against " in cell.problems[0] and "delete the folders" in cell.problems[0]
 
 
 def test_a_backbone_that_changed_since_the_plan_is_refused(adapter, videos, home, monkeypatch):
     resolved = planning.resolve(spec(videos), home)
-    runner.extract([resolved], home)
+    extraction.extract([resolved], home)
     forget(planning)
     monkeypatch.setattr(planning, "load_adapter", lambda name: FakeAdapter(seed=5))
     monkeypatch.setattr(runner, "load_adapter", lambda name: FakeAdapter(seed=5))
@@ -196,7 +197,7 @@ def test_each_number_format_has_its_own_run_store_record_and_column(adapter, vid
     monkeypatch.setattr(torch, "compile", lambda function: function)
     hows = [{}, {"precision": "bf16"}, {"compile": True}]
     resolved = [planning.resolve(spec(videos, **how), home) for how in hows]
-    runner.extract(resolved, home)
+    extraction.extract(resolved, home)
     for r in resolved:
         runner.execute(r, home)
     assert len({r.run_id for r in resolved}) == len({planning.feature_store(r, home).folder for r in resolved}) == 3
@@ -232,7 +233,7 @@ def test_frames_of_the_spec_reach_the_features(adapter, videos, home):
     from bench.specs import FrameSpec
 
     resolved = planning.resolve(spec(videos, frames=FrameSpec(num_frames=2)), home)
-    runner.extract([resolved], home)
+    extraction.extract([resolved], home)
     manifest = planning.load_manifest(home, resolved.manifest)
     found, _, _ = planning.feature_store(resolved, home).load(
         manifest, protocols.views(manifest, "zero_shot", "1", 1).test
@@ -267,7 +268,7 @@ def test_numeric_columns_and_groups_stay_with_their_videos(adapter, videos, home
     assert stored.class_names == list(CLASSES)
     manifest = planning.load_manifest(home, resolved.manifest).rows.set_index("video_id")
     assert stored.groups == manifest.loc[stored.video_ids, "group"].tolist()
-    row = store.Results(home).scores.iloc[0]
+    row = Results(home).scores.iloc[0]
     assert row["selection"] == "validation on other groups" and row["num_leaked"] == 0
 
 
@@ -292,7 +293,7 @@ def test_the_same_video_on_both_sides_is_counted_and_told(adapter, tmp_path, hom
         for n in range(12):
             shutil.copy(root / "train" / c / f"train_{c}_{n}.mp4", root / "test" / c / f"again_{n}.mp4")
     kpbench.run(spec(root, "linear_probe", protocol="few_shot", shots=4))
-    results = store.Results(home)
+    results = Results(home)
     assert results.scores["num_leaked"].max() == 3 * (4 + 4)
     assert "Leak: up to 24 test videos" in reporting.text(home, "backbones", results.scores["manifest"].iloc[0])
 
@@ -302,7 +303,7 @@ def test_a_trial_looks_at_training_and_validation_videos_only(adapter, videos, h
     resolved = planning.resolve(trial, home)
     manifest = planning.load_manifest(home, resolved.manifest)
     views = protocols.views(manifest, "few_shot", "1", 1, 4)
-    runner.extract([resolved], home)  # reading a test row, which is in no store, would be an error
+    extraction.extract([resolved], home)  # reading a test row, which is in no store, would be an error
     assert adapter.num_encoded == len(views.train) + len(views.val) == 24
     runner.execute(resolved, home)
     found = store.read_predictions(home, resolved.run_id)
@@ -315,11 +316,11 @@ def test_a_trial_looks_at_training_and_validation_videos_only(adapter, videos, h
 def test_no_trial_is_among_the_results(adapter, videos, home):
     few = {"protocol": "few_shot", "shots": 4}
     kpbench.run(spec(videos, "linear_probe", **few))
-    before = store.Results(home)
+    before = Results(home)
     scores = reporting.text(home, "backbones", before.runs["manifest"].iloc[0])
     kpbench.run(spec(videos, "linear_probe", **few, evaluation="validation"))
     kpbench.run(spec(videos, "linear_probe", **few, evaluation="validation", config={"c": 3.0}))
-    after = store.Results(home)
+    after = Results(home)
     assert len(list(store.run_ids(home))) == 3
     assert after.runs["run_id"].tolist() == before.runs["run_id"].tolist()
     assert len(after.scores) == len(before.scores)
@@ -335,12 +336,12 @@ def test_what_was_tuned_has_one_name_whatever_was_chosen_and_is_no_ablation(adap
     few = {"protocol": "few_shot", "shots": 4}
     kpbench.run(spec(videos, "coop", **few, config={"epochs": 1}))
     kpbench.run(spec(videos, "coop", **few, config={"epochs": 2}, study="0123456789ab", study_trials=8))
-    runs = store.Results(home).runs.set_index("study")
+    runs = Results(home).runs.set_index("study")
     assert runs["label"].to_dict() == {"": "CoOp, 16 tokens [epochs=1]", "0123456789ab": "CoOp, tuned in 8 trials"}
     assert runs["tuning_trials"].to_dict() == {"": 0, "0123456789ab": 8}
     manifest = runs["manifest"].iloc[0]
     assert "tuning trials: 8" in reporting.text(home, "backbones", manifest)
-    board = _data.board(store.Results(home))
+    board = _data.board(Results(home))
     assert len(board.cells) == 2 and _switches.ablations(board, board.cells) == []
 
 
@@ -350,7 +351,7 @@ def test_what_was_tuned_has_one_name_whatever_was_chosen_and_is_no_ablation(adap
 def test_changed_settings_are_told_in_the_label(adapter, videos, home):
     kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2, config={"c": 5.0}))
     kpbench.run(spec(videos, "linear_probe", protocol="few_shot", shots=2))
-    assert set(store.Results(home).scores["label"]) == {"linear probe", "linear probe [c=5.0]"}
+    assert set(Results(home).scores["label"]) == {"linear probe", "linear probe [c=5.0]"}
 
 
 def test_lists_of_other_videos_never_share_a_table(adapter, tmp_path, home):
@@ -359,7 +360,7 @@ def test_lists_of_other_videos_never_share_a_table(adapter, tmp_path, home):
     write_video(root / "test" / "run" / "new.mp4", 4, first=9)
     planning._built.clear()
     kpbench.run(spec(root))
-    scores = store.Results(home).scores
+    scores = Results(home).scores
     assert scores["dataset"].nunique() == scores["manifest"].nunique() == 2
     assert all(name.startswith("v [rows ") for name in scores["dataset"])
 

@@ -15,8 +15,9 @@ import made_runs
 import pytest
 from commands import any_alive
 
-from bench import records, reporting, rescoring, store
+from bench import records, reporting, rescoring
 from bench.plugins import ROOT
+from bench.stored_results import Results
 
 A, B, C = "a1b2c3d4e5f6", "0123456789ab", "ffff00001111"
 
@@ -240,4 +241,4 @@ def test_the_real_tables_and_plots_killed_half_way_leave_the_old_report_and_the_
     assert len(list((home / "reports").iterdir())) == 2, "what it left"
     reporting.write(home)
     assert told(home) != before and len(list((home / "reports").iterdir())) == 1
-    assert store.Results(home).runs["status"].eq("complete").all()
+    assert Results(home).runs["status"].eq("complete").all()

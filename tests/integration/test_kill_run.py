@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 PLAN = """
 import sys
 from pathlib import Path
-from bench import jobs, planning, runner
+from bench import extraction, jobs, planning
 from bench.work import work_of
 from bench.provenance import source_digest
 from bench.specs import RunSpec
@@ -24,7 +24,7 @@ spec = RunSpec(
 )
 run = planning.resolve(spec, home)
 if sys.argv[3] == "runs":
-    runner.extract([run], home)
+    extraction.extract([run], home)
 print(jobs.create(home, work_of([run], home).stages, {"source": source_digest()}).job_id, run.run_id)
 """
 

@@ -12,6 +12,7 @@ from bench import planning, runner, store
 from bench.contracts import NotApplicable
 from bench.features import FeatureStore
 from bench.specs import RunSpec
+from bench.stored_results import Results
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_run_from_python_gives_its_scores_and_a_row_each_in_the_results(home, 
 
 def test_the_scores_are_those_of_the_stored_predictions(home, adapter, videos):
     scores = kpbench.run(few_shot(videos, "linear_probe"))
-    results = store.Results(home)
+    results = Results(home)
     run_id = results.scores["run_id"].iloc[0]
     table = results.predictions(run_id)
     assert scores["top1"] == table["correct"].mean()
@@ -320,11 +321,11 @@ def test_the_time_to_predict_is_that_of_a_video_without_loading(home, adapter, v
         return slow
 
     monkeypatch.setattr("bench.cost.time.perf_counter", lambda: now[0])
-    for owner, name, seconds in ((runner, "fit", 7.0), (FeatureStore, "load", 1000.0), (runner, "_predict", 36.0)):
+    for owner, name, seconds in ((runner, "fit", 7.0), (FeatureStore, "load", 1000.0), (runner, "predict", 36.0)):
         monkeypatch.setattr(owner, name, takes(seconds, getattr(owner, name)))
     kpbench.run(spec_of(videos))
-    assert store.Results(home).runs["predict_ms"].tolist() == [1000.0]
-    assert store.Results(home).runs["fit_seconds"].tolist() == [7.0]
+    assert Results(home).runs["predict_ms"].tolist() == [1000.0]
+    assert Results(home).runs["fit_seconds"].tolist() == [7.0]
 
 
 def test_base_to_novel_in_a_sweep_ends_in_its_own_table(home, adapter, four, command):
@@ -341,7 +342,7 @@ def test_base_to_novel_in_a_sweep_ends_in_its_own_table(home, adapter, four, com
 def test_what_a_run_costs_is_kept_beside_it(home, adapter, videos):
     kpbench.run(few_shot(videos, "coop", 1, config={"epochs": 2}))
     kpbench.run(spec_of(videos))
-    runs = store.Results(home).runs.set_index("method")
+    runs = Results(home).runs.set_index("method")
     coop, zero = runs.loc["coop"], runs.loc["zero_shot"]
     assert coop["num_trainable"] == 16 * adapter.module.embedding.shape[1] and zero["num_trainable"] == 0
     for run in (coop, zero):
@@ -425,7 +426,7 @@ def test_a_default_sweep_on_a_published_split_needs_no_choice_of_seeds(home, ada
 
 def test_predictions_do_not_depend_on_how_many_videos_are_judged_at_once(home, adapter, videos, monkeypatch):
     a = kpbench.run(spec_of(videos))
-    monkeypatch.setattr("bench.runner.PREDICT_ROWS", 5)
+    monkeypatch.setattr("bench.prediction.PREDICT_ROWS", 5)
     run_id = kpbench.results()["run_id"].iloc[0]
     logits = store.read_predictions(home, run_id).logits
     store.remove(home, run_id)

@@ -12,11 +12,12 @@ from fakes import plug_in_adapter
 from made_runs import files
 from tuned import plug_in_method, spec
 
-from bench import launch, runner, stopping, store, trials, tuner, tuning
+from bench import extraction, launch, stopping, store, trials, tuner, tuning
 from bench.contracts import BenchError
 from bench.failures import kind
 from bench.features import FeatureStore
 from bench.plugins import ROOT
+from bench.stored_results import Results
 
 WORDS = "tune --dataset folder --backbones fake --methods linear_probe --trials 6 --seeds 1,2 --shots 2".split()
 
@@ -47,12 +48,12 @@ def test_methods_are_tuned_on_one_budget_then_the_best_is_run_on_test(home, adap
     code, out, err = command(*words, "--where", "debug", "--root", videos)
     assert code == 0, err
     assert "2 studies of 6 trials each on folder" in out
-    records = store.Results(home).studies
+    records = Results(home).studies
     assert {(r.columns["method"], len(r.trials), r.finished) for r in records} == {
         ("linear_probe", 6, True),
         ("tunable", 6, True),
     }
-    runs = store.Results(home).runs
+    runs = Results(home).runs
     assert sorted(zip(runs["method"], runs["seed"], strict=True)) == [
         (m, s) for m in ("linear_probe", "tunable") for s in (1, 2)
     ]
@@ -81,7 +82,7 @@ def test_a_dry_run_says_how_far_each_study_is_and_starts_nothing(home, adapter, 
     before = study_files(home)
     code, out, _ = command(*words, "--dry-run")
     assert code == 0 and "complete fake linear_probe 6 of 6 trials" in out and "videos to encode" not in out
-    final = next(i for i, s in store.Results(home).runs[["run_id", "seed"]].itertuples(index=False) if s == 2)
+    final = next(i for i, s in Results(home).runs[["run_id", "seed"]].itertuples(index=False) if s == 2)
     (store.run_folder(home, final) / "COMPLETE").unlink()
     code, out, _ = command(*words, "--dry-run")
     assert code == 0 and "to do fake linear_probe 6 of 6 trials" in out and "; 1 runs: " in out
@@ -118,7 +119,7 @@ def test_a_method_without_a_result_is_told_and_the_others_are_done(home, adapter
     code, out, err = command(*words, "--where", "debug", "--root", videos)
     assert code == 1 and "bad on fake: no trial has a result; the first: RuntimeError: no luck" in err
     assert "linear_probe on fake: trial" in out
-    assert {r.columns["method"]: (r.finished, r.best is None) for r in store.Results(home).studies} == {
+    assert {r.columns["method"]: (r.finished, r.best is None) for r in Results(home).studies} == {
         "bad": (True, True),
         "linear_probe": (True, False),
     }
@@ -166,7 +167,7 @@ def study(home, adapter, videos):
 
     found = tuning.new(spec(videos, "linear_probe"), home, 6)
 
-    runner.extract([found.resolved, *found.on_test(home, [1])], home)
+    extraction.extract([found.resolved, *found.on_test(home, [1])], home)
     return found
 
 
@@ -222,6 +223,9 @@ def test_what_another_worker_holds_is_waited_for_and_not_done_twice(home, study,
         tuner.pursue(study.study_id, [1], home)
     assert waits == [3], "the other three of its batch were done meanwhile"
     assert first.run_id not in done and trials.read(home, study.study_id).finished
+    (final,) = study.final_runs(home, [1])
+    assert trials.final_runs(home, study.study_id) == {1: final.run_id}
+    assert trials.is_done(home, study.study_id, [1]) and not trials.is_done(home, study.study_id, [1, 2])
 
 
 def test_studies_of_different_budgets_are_not_launched(home, study, videos):

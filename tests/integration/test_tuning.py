@@ -13,6 +13,7 @@ from made_runs import files
 from tuned import Config, brought_to_end, forked, launch, plug_in_method, spec, suggest, waited
 
 from bench import reporting, store, trials, tuning
+from bench.ask_tell import Replay
 from bench.contracts import BenchError, NotApplicable
 from bench.plugins import ROOT
 
@@ -78,7 +79,7 @@ def test_what_is_proposed_does_not_depend_on_the_hash_seed():
     code = """
 import optuna
 from types import SimpleNamespace
-from bench.tuning import _sampler
+from bench.ask_tell import _sampler
 def space(trial):
     x, kind = trial.suggest_float("x", 1e-4, 1, log=True), trial.suggest_categorical("kind", ["a", "b", "c"])
     return x + (trial.suggest_float("y", 0, 1) if kind == "a" else trial.suggest_int("z", 0, 9) if kind == "b" else 0)
@@ -184,7 +185,7 @@ def test_the_study_is_rebuilt_from_its_files_alone(videos, tmp_path, home):
 def test_one_that_waits_goes_on_as_one_that_begins_anew(videos, tmp_path, home):
     study, _ = done(videos, tmp_path / "whole", 12, prune=True)
     mine = tuning.new(spec(videos), home, 12, prune=True)
-    replay = tuning.Replay(mine, home)
+    replay = Replay(mine, home)
     while open_runs := replay.open_runs():
         assert [r.run_id for r in mine.open_runs(home)] == [r.run_id for r in open_runs]
         launch(home)(open_runs[:2])
@@ -257,7 +258,7 @@ def test_the_sampler_is_told_what_became_of_each_trial_in_their_order(videos, ho
         return "no luck" if config["kind"] == "flat" else None
 
     study, record = done(videos, home, 12, outcomes={"failed": failed}, prune=True)
-    replay = tuning.Replay(study, home)
+    replay = Replay(study, home)
     assert replay.open_runs() == []
     states = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
     assert [t.state.name for t in replay.optuna.trials] == [states[t.state] for t in record.trials]

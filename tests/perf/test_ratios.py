@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import decoding, frames, planning, runner
+from bench import decoding, extraction, frames, planning, runner
 from bench._processes import cores
 from bench.decoding import Job, decode_workers, prepared
 from bench.features import FeatureStore, row_keys
@@ -202,7 +202,7 @@ def test_a_finished_run_over_a_fresh_one(toy_workspace, capsys):
     home = toy_workspace.parent
     spec = RunSpec(dataset="toy", backbone="tiny-clip", method="linear_probe", protocol="few_shot", shots=1, limit=8)
     resolved = planning.resolve(spec, home)
-    runner.extract([resolved], home)
+    extraction.extract([resolved], home)
     start = time.perf_counter()
     runner.execute(resolved, home)
     fresh = time.perf_counter() - start

@@ -30,7 +30,7 @@ ONE_EACH = """
 import json, sys
 from pathlib import Path
 import submitit
-from bench.planning import resolved_from_dict
+from bench.specs import resolved_from_dict
 from bench.runner import execute
 
 home, tasks, folder = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), sys.argv[3]

@@ -73,13 +73,15 @@ REFRESH = "from bench import index; index.refresh(home)"
 REBUILD = "from bench import index; index.rebuild(home)"
 TABLES = "from bench import reporting; reporting.write(home, 'tables')"
 BOARD = """
-from bench import reporting, store
-first = store.Results(home).runs["manifest"].iloc[0]
+from bench import reporting
+from bench.stored_results import Results
+first = Results(home).runs["manifest"].iloc[0]
 assert reporting.text(home, "backbones", first).strip()
 """
 BOARDS = """
-from bench import plugins, store
-artifacts = list(plugins.find("results", "leaderboard").render(store.Results(home)))
+from bench import plugins
+from bench.stored_results import Results
+artifacts = list(plugins.find("results", "leaderboard").render(Results(home)))
 assert artifacts
 """
 

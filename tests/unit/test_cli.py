@@ -10,6 +10,7 @@ from bench import index, places, store
 from bench.cli import look
 from bench.cli._common import config_of, visible
 from bench.contracts import BenchError
+from bench.stored_results import Results
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e :boom: [bold]"
 SHOWN = "\\u001b]0;title\\u0007\\u001b[2J\\u009b31m\\u202e :boom: [bold]"
@@ -67,7 +68,7 @@ def test_looking_makes_no_home(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "elsewhere"))
     code, out, _ = bench(capsys, monkeypatch, "status")
     assert code == 0 and f"no runs yet in {tmp_path / 'elsewhere'}" in out and not (tmp_path / "elsewhere").exists()
-    assert store.Results(tmp_path / "elsewhere").runs.empty
+    assert Results(tmp_path / "elsewhere").runs.empty
 
 
 def test_status_tells_protocols_apart(home, capsys, monkeypatch):

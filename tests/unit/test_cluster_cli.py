@@ -175,10 +175,18 @@ def test_what_is_on_disk_is_shown_where_slurm_does_not_answer(home, monkeypatch,
     assert "there is no squeue here" in err and "no runs yet" in out
 
 
-def test_watching_outlasts_a_slurm_that_is_away_for_a_moment(home, monkeypatch, capsys):
+AWAY, RUNNING = "away", "running"
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [((RUNNING, AWAY, RUNNING), 1), ((AWAY, RUNNING), 1), ((AWAY, AWAY), 1), ((AWAY, RUNNING, AWAY), 2)],
+)
+def test_watching_outlasts_a_slurm_that_is_away_for_a_while(home, monkeypatch, capsys, seen, told):
+    """From its first look on, and says so each time that it goes away."""
     job = waiting(home)
-    running = {job.job_id: {"RUNNING": 1}}
-    answers = iter([running, BenchError("squeue does not answer within 30 s"), running, {}, {}])
+    as_told = {AWAY: BenchError("squeue does not answer within 30 s"), RUNNING: {job.job_id: {"RUNNING": 1}}}
+    answers = iter([*(as_told[one] for one in seen), {}, {}])
 
     def queue():
         if isinstance(found := next(answers), Exception):
@@ -189,7 +197,8 @@ def test_watching_outlasts_a_slurm_that_is_away_for_a_moment(home, monkeypatch, 
     monkeypatch.setattr(_submissions, "POLL_S", 0)
     assert _submissions.watch(home) == _submissions.FAILED and next(answers, None) is None
     said = capsys.readouterr()
-    assert "squeue does not answer" in said.err and "python -m bench resume" in said.out
+    assert said.err.count("squeue does not answer") == told and "python -m bench resume" in said.out
+    assert "not known: Slurm does not answer" in said.out
 
 
 def test_resume_starts_nothing_where_jobs_are_in_the_queue_or_nothing_is_left(home, queue, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import time
 import pytest
 from commands import bench
 
-from bench import disk, jobs, store
+from bench import disk, jobs, places, store
 from bench.contracts import BenchError
 from bench.leases import Leases
 
@@ -157,7 +157,13 @@ def test_shared_features_are_shown_and_stay(tmp_path, monkeypatch):
     old(left[1], 2)
     assert [(p.name, p.num_bytes) for p in disk.parts(home)][:1] == [(str(group / "clip-1"), 8)]
     assert "shared" in disk.parts(home)[0].kind
-    assert {w.path for w in disk.waste(home, 7)} == set(left)
+    with Leases(places.claims(home, "features")) as mine:
+        assert mine.take("living")
+        dead = {"token": "t", "machine": mine.me.machine, "pid": mine.me.pid, "started": "7", "job": ""}
+        left.append(written(group / "leases" / "dead"))
+        left[-1].write_text(json.dumps(dead))
+        assert {w.path for w in disk.waste(home, 7)} == set(left)
+        assert {p.name: p.kind for p in disk.parts(home)}[str(group / "leases")] == disk.WHAT["leases"]
 
 
 def test_gc_says_what_would_go_and_deletes_when_told(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_rgb
 from synthetic import fill
 
-from bench.store import Results
+from bench.stored_results import Results
 from results import (
     _ablation_figures,
     _looks,

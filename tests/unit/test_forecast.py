@@ -6,8 +6,7 @@ import pytest
 from bench import sites
 from bench.cli import cluster
 from bench.forecast import forecast
-from bench.planning import ResolvedRun
-from bench.specs import RunSpec
+from bench.specs import ResolvedRun, RunSpec
 from bench.work import Work
 
 RUN = "0123456789ab"

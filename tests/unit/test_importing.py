@@ -13,6 +13,7 @@ from bench import answers, importing, index, judging, metrics, plugins, records,
 from bench.cli import main
 from bench.contracts import BenchError
 from bench.plugins import ROOT
+from bench.stored_results import Results
 from results._data import board
 
 CLASSES = ("Apply Lipstick", "clap", "dive", "jump", "run", "swim", "wave")
@@ -92,7 +93,7 @@ def test_a_file_becomes_an_ordinary_run(command, home, tmp_path):
     assert "mine (imported)" in told and "scores_are" in told
     done = rescoring.rescore(home)
     assert done.changes == () and done.damaged == {}
-    runs = store.Results(home).runs
+    runs = Results(home).runs
     assert runs["method"].tolist() == ["imported"] and runs["trainable"].tolist() == ["imported"]
 
 
@@ -100,7 +101,7 @@ def test_every_table_and_plot_takes_imported_runs(command, home, tmp_path):
     command(jsonl(tmp_path / "a.jsonl", good(_0=ranked("clap"))), "--protocol", "zero_shot", name="first")
     command(jsonl(tmp_path / "b.jsonl", good(skip=9)), "--protocol", "zero_shot", name="<b>second")
     command(jsonl(tmp_path / "b.jsonl", good(skip=9)), "--protocol", "zero_shot", name="second")
-    results = store.Results(home)
+    results = Results(home)
     made = {
         a.name: a.content for name in plugins.names("results") for a in plugins.find("results", name).render(results)
     }
@@ -132,7 +133,7 @@ def test_another_file_under_one_name_is_refused_with_the_ways_out(command, home,
     code, said, error = command(other, "--protocol", "zero_shot", "--replace")
     assert code == 0 and f"in place of {first}, which is removed" in said, error
     assert only(home) != first and "nothing to do" in command(other, "--protocol", "zero_shot")[1]
-    (cell,) = board(store.Results(home)).cells
+    (cell,) = board(Results(home)).cells
     assert (cell.status, cell.top1) == ("complete", 13 / 14)
 
 
@@ -141,7 +142,7 @@ def test_several_runs_of_one_system_are_told_apart_by_their_seed(command, home, 
     assert (
         command(jsonl(tmp_path / "b.jsonl", good(_0=ranked("run"))), *"--protocol zero_shot --seed 2".split())[0] == 0
     )
-    (cell,) = board(store.Results(home)).cells
+    (cell,) = board(Results(home)).cells
     assert (cell.status, cell.top1, len(cell.done)) == ("complete", pytest.approx(27 / 28), 2)
 
 
@@ -162,7 +163,7 @@ def test_a_newer_version_of_the_judging_takes_the_place_of_the_older(command, ho
     command(file, "--protocol", "zero_shot")
     monkeypatch.setattr(judging, "VERSION", judging.VERSION + 1)
     assert command(file, "--protocol", "zero_shot")[0] == 0 and len(list(store.run_ids(home))) == 2
-    (cell,) = board(store.Results(home)).cells
+    (cell,) = board(Results(home)).cells
     assert (cell.status, len(cell.runs)) == ("complete", 1)
 
 
@@ -525,12 +526,10 @@ def test_base_to_novel_is_an_ordinary_run_with_both_parts_and_their_harmonic_mea
     ]
     code, said, error = command(jsonl(tmp_path / "b.jsonl", wrong), *scope, name="half")
     assert code == 0, error
-    runs = store.Results(home).runs.set_index("label")
+    runs = Results(home).runs.set_index("label")
     assert runs.loc["half (imported)", ["base_top1", "novel_top1", "harmonic_mean"]].tolist() == [1, 0, 0]
     assert runs.loc["mine (imported)", ["base_top1", "novel_top1", "harmonic_mean"]].tolist() == [1, 1, 1]
-    (table,) = [
-        a for a in plugins.find("results", "base_to_novel").render(store.Results(home)) if a.name.endswith(".md")
-    ]
+    (table,) = [a for a in plugins.find("results", "base_to_novel").render(Results(home)) if a.name.endswith(".md")]
     assert "half (imported)" in table.content and "mine (imported)" in table.content
 
 

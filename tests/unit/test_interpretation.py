@@ -17,6 +17,7 @@ from bench import knowledge, store
 from bench.contracts import BenchError, Classes, Features, LabelledFeatures
 from bench.interpretation import MOST_VIDEOS, NEAREST, Interpretation, frame_logits, samples, told
 from bench.planning import load_adapter
+from bench.stored_results import Results
 from results import interpretation
 
 NAMES = ("clap", "wave", "sit")
@@ -121,13 +122,13 @@ def test_a_run_keeps_it_and_a_spoilt_one_is_an_error(tmp_path):
     import made_runs
 
     made_runs.complete(tmp_path, "a" * 12)
-    assert store.Results(tmp_path).interpretation("a" * 12) is None
+    assert Results(tmp_path).interpretation("a" * 12) is None
     found = made_runs.predictions()
     store.write(tmp_path, "b" * 12, made_runs.record(), found, {"top1": 0.5}, {"context": [], "videos": []})
-    assert store.Results(tmp_path).interpretation("b" * 12) == {"context": [], "videos": []}
+    assert Results(tmp_path).interpretation("b" * 12) == {"context": [], "videos": []}
     (store.run_folder(tmp_path, "b" * 12) / store.INTERPRETATION).write_text("{")
     with pytest.raises(BenchError, match="interpretation.json is damaged"):
-        store.Results(tmp_path).interpretation("b" * 12)
+        Results(tmp_path).interpretation("b" * 12)
 
 
 # --- table and figure --------------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 import json
+import shutil
 
 import pytest
 
-from bench import jobs, store
+from bench import jobs, store, trials
 from bench.cli import _submissions
 from bench.contracts import BenchError
 
-RUN, OTHER = "0123456789ab", "ba9876543210"
+RUN, OTHER, STUDY = "0123456789ab", "ba9876543210", "5" * 12
 
 
 @pytest.fixture
@@ -81,6 +82,57 @@ def test_nothing_is_left_of_what_another_submission_did(job):
     assert _submissions.submissions(job.home) == ([], _submissions.DONE)
     job.finish()
     assert job.is_finished
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A submission that goes on with a study of one trial, which is on test with the seeds 1 and 2."""
+    trials.folder(tmp_path, STUDY).mkdir(parents=True)
+    told = {"schema": trials.SCHEMA, "trials": 1, "objectives": ["accuracy"], "columns": {}}
+    (trials.folder(tmp_path, STUDY) / "study.json").write_text(json.dumps(told))
+    task = {"lease": f"{jobs.STUDY}{STUDY}-0-12345678", "study": STUDY, "seeds": [1, 2]}
+    return jobs.create(tmp_path, {"runs": [task]}, {"where": "local"})
+
+
+def end_trial(job, state):
+    done = {"scores": (0.5,), "values": (0.5,)} if state == "complete" else {}
+    trial = trials.Trial(number=0, proposed={}, params={}, distributions={}, state=state, **done)
+    trials.write_end(trials.folder(job.home, STUDY), trial)
+
+
+def test_nothing_is_left_of_a_study_that_another_submission_finished(study):
+    def left():
+        assert study.is_open("runs", 0) == bool(study.open_tasks("runs"))
+        return study.open_tasks("runs")
+
+    assert left() == [0]
+    end_trial(study, "complete")
+    assert left() == [0], "which runs are its best on test is not known"
+    for seed, run_id in ((1, RUN), (2, OTHER)):
+        trials.write_final(trials.folder(study.home, STUDY), seed, run_id)
+    complete(study, RUN)
+    assert left() == [0]
+    store.write_failure(study.home, OTHER, {"columns": {}}, "BenchError: the loss is nan", "")
+    assert left() == [], "a failure is an end"
+    study.close("runs", 0, {"lost": True, "error": "given up"})
+    assert study.lost("runs") == [] and _submissions.submissions(study.home) == ([], _submissions.DONE)
+    study.finish()
+    assert study.is_finished
+
+
+def test_nothing_is_left_of_a_study_without_a_result(study):
+    end_trial(study, "failed")
+    assert study.open_tasks("runs") == []
+
+
+@pytest.mark.parametrize("name", ["study.json", "trials/0.json", "finals/1.json"])
+def test_of_a_study_that_is_damaged_something_is_left_for_who_goes_on_with_it_says_so(study, name):
+    end_trial(study, "complete")
+    trials.write_final(trials.folder(study.home, STUDY), 1, RUN)
+    (trials.folder(study.home, STUDY) / name).write_text("{")
+    assert study.open_tasks("runs") == [0]
+    shutil.rmtree(study.home / "studies")
+    assert study.open_tasks("runs") == [0]
 
 
 def test_a_finished_submission_is_not_asked_after_its_tasks(job):

@@ -164,10 +164,14 @@ def test_sweeping_takes_away_what_dead_processes_of_this_machine_held(tmp_path):
         assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "mine", "unread"]
 
 
-def test_a_later_process_of_the_same_number_is_another(tmp_path):
+def test_a_later_process_of_the_same_number_is_another(tmp_path, monkeypatch):
     a = Leases(tmp_path)
     assert not a.me.is_gone and dataclasses.replace(a.me, started="7").is_gone
     assert not dataclasses.replace(a.me, started="7", machine="another").is_gone, "who knows"
+    monkeypatch.setattr(leases, "is_hidden", lambda pid: True)
+    assert not dataclasses.replace(a.me, started="").is_gone, (
+        "another user's, who shares the folder, where /proc shows none"
+    )
 
 
 def test_a_lease_that_is_just_being_written_is_another_s(tmp_path, monkeypatch):

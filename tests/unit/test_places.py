@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 
 import pytest
@@ -8,6 +9,7 @@ from stored import NUM, manifest_of
 from bench import features, places
 from bench.contracts import BenchError
 from bench.failures import InfrastructureError
+from bench.leases import Leases
 
 
 @pytest.fixture
@@ -103,6 +105,40 @@ def test_what_a_colleague_stored_meanwhile_is_left_as_it_is(root, shared):
     adapter.encode_video = meanwhile
     assert mine.fill(manifest_of(root), range(6), adapter, NUM).encoded == 6
     assert len(stored) == 2 and {p.name: p.stat().st_ino for p in folder.iterdir()} == stored
+
+
+def test_extraction_is_claimed_beside_the_features_where_all_who_share_them_see_it(home, shared, tmp_path, monkeypatch):
+    assert places.claims(home, "runs") == home / "leases", "runs are a home's own"
+    assert places.claims(home, "features") == shared / "leases"
+    colleague = tmp_path / "colleague"
+    colleague.mkdir()
+    shutil.copy(home / "site.toml", colleague)
+    with Leases(places.claims(home, "features")) as mine:
+        assert mine.take("block")
+        with monkeypatch.context() as patch:
+            patch.setenv("BENCH_HOME", str(colleague))
+            with Leases(places.claims(colleague, "features")) as theirs:
+                assert theirs.take("block") is None and theirs.take("other")
+    (home / "site.toml").unlink()
+    assert places.claims(home, "features") == places.claims(home, "runs") == home / "leases"
+
+
+def test_the_claims_are_open_to_whom_the_features_are_open_to_and_lie_elsewhere_where_these_are_closed(
+    home, shared, monkeypatch
+):
+    shared.chmod(0o3775)
+    before = os.umask(0o077)
+    try:
+        with Leases(places.claims(home, "features")):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((shared / "leases").stat().st_mode) == 0o2775, "others may take away what has lapsed"
+    for closed in (shared / "leases", shared):
+        monkeypatch.setattr(places.os, "access", lambda path, mode, closed=closed: path != closed)
+        assert places.claims(home, "features") == home / "leases"
+        shutil.rmtree(shared / "leases", ignore_errors=True)
+    assert not (shared / "leases").exists()
 
 
 def test_a_folder_that_is_not_ours_to_write_to_is_said_before_work_begins(tmp_path, monkeypatch):

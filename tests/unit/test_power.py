@@ -13,7 +13,6 @@ from commands import bench
 from scipy import stats as scipy_stats
 from statsmodels.stats.power import TTestPower
 
-from bench import store
 from bench.contracts import BenchError
 from bench.pilot import measure
 from bench.power import (
@@ -29,6 +28,7 @@ from bench.power import (
     unpaired_power,
 )
 from bench.stats import mcnemar_exact, paired_over_groups
+from bench.stored_results import Results
 
 
 def shares(p, q, correlation):
@@ -229,7 +229,7 @@ def test_a_run_may_be_named_by_its_first_characters(tmp_path, capsys, monkeypatc
     ids = {"a1b2c3d4e5f6": "zero_shot", "a1bfffffffff": "coop", "0123456789ab": "coop"}
     for seed, (run_id, method) in enumerate(ids.items(), start=1):
         made_runs.complete(tmp_path, run_id, seed=seed, **made_runs.record(method, seed=1 if seed == 1 else 2))
-    results = store.Results(tmp_path)
+    results = Results(tmp_path)
     assert measure(results, "a1b2", "0") == measure(results, "a1b2c3d4e5f6", "0123456789ab")
     with pytest.raises(BenchError, match="2 runs begin with a1b: a1b2c3d4e5f6, a1bfffffffff"):
         measure(results, "a1b", "0")

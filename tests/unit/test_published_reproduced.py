@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from fakes import write_video
 
-from bench import counterparts, plugins, published, recognizers, reported, store
+from bench import counterparts, plugins, published, recognizers, reported
 from bench.plugins import ROOT
+from bench.stored_results import Results
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_a_published_mean_over_three_splits_is_measured_from_end_to_end(real, ho
     words = ("reproduce", row.name, "--root", real, "--option", "csv=list.csv", "--option", "split=s1,s2,s3", *TINY)
     code, said, error = command(*words)
     assert code == 1, error
-    runs = store.Results(home).runs
+    runs = Results(home).runs
     assert (
         sorted(runs["split"]) == ["1", "2", "3"] and set(runs["num_frames"]) == {16} and set(runs["num_test"]) == {12}
     )
@@ -168,7 +169,7 @@ def test_a_published_mean_over_three_splits_is_measured_from_end_to_end(real, ho
     ):
         assert text in told, text
     assert "split:" not in told and "frames:" not in told, "these are the number's own"
-    assert command(*words, "--tolerance", "100")[0] == 0 and len(store.Results(home).runs) == 3, "the same runs again"
+    assert command(*words, "--tolerance", "100")[0] == 0 and len(Results(home).runs) == 3, "the same runs again"
 
 
 def test_a_number_on_published_splits_is_not_measured_on_folds_of_our_own(real, home, command):
@@ -194,7 +195,7 @@ def test_a_mean_of_two_metrics_is_measured_as_one(real, home, command):
     words = ("--root", real, "--option", "csv=list.csv", "--option", "split=s1", *TINY)
     code, said, error = command("reproduce", row.name, *words)
     assert code == 1, error
-    (run,) = store.Results(home).runs.to_dict("records")
+    (run,) = Results(home).runs.to_dict("records")
     assert run["top5"] > run["top1"] and f"measured {50 * (run['top1'] + run['top5']):.2f}" in said
 
 
@@ -212,7 +213,7 @@ def test_draws_of_classes_are_data_sets_of_their_own(real, home, command):
     lists = ("--option", "csv=draw1.csv,draw2.csv,draw3.csv", "--option", "split=side")
     code, said, error = command(*words, *lists)
     assert code == 1, error
-    runs = store.Results(home).runs
+    runs = Results(home).runs
     assert sorted(runs["dataset"]) == ["videos-draw1", "videos-draw2", "videos-draw3"]
     assert set(runs["num_classes"]) == {4} and set(runs["num_test"]) == {24} and set(runs["split"]) == {"1"}
     assert f"measured {100 * runs['top1'].mean():.2f}" in said and "over mean of 3 draws of 160 of 220 classes" in said

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from latex import compiled
 
-from bench import conflicts, plugins, published, store
+from bench import conflicts, plugins, published
+from bench.stored_results import Results
 from results import published_numbers
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "published"
@@ -26,7 +27,7 @@ def home(tmp_path):
 def measured(home, dataset="ucf101", protocol="few_shot", shots=16, split="1", run_id="a1b2c3d4e5f6", **more):
     columns = made_runs.record()["columns"] | {"dataset": dataset, "protocol": protocol, "shots": shots, "split": split}
     made_runs.complete(home, run_id, columns=columns, **more)
-    return store.Results(home)
+    return Results(home)
 
 
 def test_rows_of_the_same_setting_alone_stand_beside_measured_ones():
@@ -109,7 +110,7 @@ def test_a_recogniser_as_it_is_stands_beside_the_fully_supervised_numbers_of_its
     facts = {"dataset": "kinetics400", "protocol": "zero_shot", "shots": None, "pretraining": "ImageNet, Kinetics-400"}
     columns = made_runs.record()["columns"] | facts | {"method": "mmaction2_as_is", "label": "recogniser as is"}
     made_runs.complete(home, "a1b2c3d4e5f6", columns=columns)
-    (table,) = published_numbers.tables(store.Results(home))
+    (table,) = published_numbers.tables(Results(home))
     assert "cross-subject" in table.title and "recogniser as is" in {
         line[2] for line in block(table, "top1", "measured")
     }

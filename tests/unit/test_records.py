@@ -13,6 +13,7 @@ from commands import bench
 from bench import index, metrics, records, rescoring, store
 from bench.contracts import BenchError
 from bench.plugins import ROOT
+from bench.stored_results import Results
 
 A, B, C = "a1b2c3d4e5f6", "a1b2ffffffff", "0123456789ab"
 
@@ -267,11 +268,11 @@ def twice(text):
 def test_spoilt_scores_are_written_again(home, content):
     before = scores_csv(home, A).read_text()
     scores_csv(home, A).write_text(content if isinstance(content, str) else content(before))
-    assert store.Results(home).runs.set_index("run_id").loc[A, "status"] == "damaged"
+    assert Results(home).runs.set_index("run_id").loc[A, "status"] == "damaged"
     assert rescoring.rescore(home, [A]).replaced == (A,)
     assert scores_csv(home, A).read_text() == before
     assert not rescoring.rescore(home, [A]).replaced
-    assert store.Results(home).runs.set_index("run_id").loc[A, "status"] == "complete"
+    assert Results(home).runs.set_index("run_id").loc[A, "status"] == "complete"
 
 
 def test_a_metric_that_is_not_a_number_stays_as_it_is(home, monkeypatch):
@@ -337,7 +338,7 @@ def test_index_rebuild_reads_every_folder_again(home, command):
     (home / "index" / "runs.index").write_bytes(b"spoilt")
     code, out, _ = command("index", "--rebuild")
     assert code == 0 and out.startswith("3 runs")
-    assert len(store.Results(home).runs) == 3
+    assert len(Results(home).runs) == 3
 
 
 @pytest.mark.parametrize("words", [("status",), ("status", "--runs"), ("list", "--kind", "adapters")])

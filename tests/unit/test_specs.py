@@ -7,9 +7,17 @@ from dataclasses import replace
 import pytest
 
 from bench.contracts import BenchError
-from bench.planning import resolved_from_dict, resolved_to_dict
 from bench.plugins import ROOT
-from bench.specs import FrameSpec, ResolvedRun, RunSpec, as_pairs, from_dict, to_dict
+from bench.specs import (
+    FrameSpec,
+    ResolvedRun,
+    RunSpec,
+    as_pairs,
+    from_dict,
+    resolved_from_dict,
+    resolved_to_dict,
+    to_dict,
+)
 
 SPEC = RunSpec(
     dataset="toy",

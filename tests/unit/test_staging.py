@@ -11,6 +11,7 @@ from bench import _files, _staging
 from bench._files import FORGOTTEN_S, clear, temporary_beside
 from bench._staging import publish
 from bench.plugins import ROOT
+from bench.stored_results import Results
 
 
 def is_whole(folder):
@@ -166,7 +167,7 @@ def test_a_run_that_is_being_written_is_no_run_yet(tmp_path):
     folder = store.run_folder(tmp_path, run_id)
     shutil.copytree(folder, temporary_beside(folder, "part"))
     assert list(store.run_ids(tmp_path)) == [run_id]
-    assert store.Results(tmp_path).runs["run_id"].tolist() == [run_id]
+    assert Results(tmp_path).runs["run_id"].tolist() == [run_id]
 
 
 def test_another_machine_s_folder_stays_for_a_day(final):

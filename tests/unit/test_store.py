@@ -7,7 +7,8 @@ import pytest
 
 from bench import _files, store
 from bench.contracts import BenchError
-from bench.store import COMPLETE, Predictions, Results, is_complete, run_folder, write, write_failure
+from bench.store import COMPLETE, Predictions, is_complete, run_folder, write, write_failure
+from bench.stored_results import Results
 
 RUN, OTHER, THIRD = "0123456789ab", "0123fedcba98", "ffffffffffff"
 COLUMNS = {

@@ -9,7 +9,7 @@ from drawn import faults, figures
 from fake_results import FEW, FakeResults
 from golden_runs import proposals, tuned
 
-from bench import store
+from bench.stored_results import Results
 from bench.trials import Record, Trial
 from results import tuning, tuning_history, tuning_importance
 
@@ -210,4 +210,4 @@ def test_without_studies_it_says_so(plugin):
 
 
 def test_a_home_without_studies_has_none(tmp_path):
-    assert store.Results(tmp_path).studies == ()
+    assert Results(tmp_path).studies == ()

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fakes import FakeAdapter, frame_numbers, write_classes, write_video
+from fakes import frame_numbers, plug_in_adapter, write_classes, write_video
 
-from bench import frames, planning, plugins, runner, store, videos
+from bench import extraction, frames, planning, plugins, runner, store, videos
 from bench.contracts import FRAMES, TRAIN, BenchError, LabelledVideos, NotApplicable, Video, Videos
 from bench.specs import FrameSpec, RunSpec
 from bench.work import work_of
@@ -67,10 +67,7 @@ def looking(monkeypatch):
     )
     find = plugins.find
     monkeypatch.setattr(plugins, "find", lambda kind, name: method if name == "looks" else find(kind, name))
-    adapter = FakeAdapter("fake")
-    monkeypatch.setattr(planning, "load_adapter", lambda name: adapter)
-    monkeypatch.setattr(runner, "load_adapter", lambda name: adapter)
-    seen.adapter = adapter
+    seen.adapter = plug_in_adapter(monkeypatch)
     return seen
 
 
@@ -90,7 +87,7 @@ def test_such_a_run_needs_no_features(root, tmp_path, looking):
     assert planning.needs([resolved], tmp_path) == []
     work = work_of([resolved], tmp_path)
     assert work.num_videos == work.megabytes == 0 and len(work.stages["runs"]) == 1
-    assert runner.extract([resolved], tmp_path) == []
+    assert extraction.extract([resolved], tmp_path) == []
 
 
 def test_it_is_an_ordinary_run(root, tmp_path, looking):

@@ -136,6 +136,25 @@ def test_runs_wait_for_features_that_another_has_in_hand_however_little_they_wai
     assert waited == [["features-0"]] * 3 and done == ["features-0", "features-1", *IDS]
 
 
+def test_features_that_another_home_has_in_hand_are_waited_for_where_both_share_them(job, done, monkeypatch, tmp_path):
+    group = tmp_path / "group"
+    group.mkdir()
+    monkeypatch.setenv("BENCH_HOME", str(job.home))
+    (job.home / "site.toml").write_text(f'[places]\nfeatures = "{group}"\n')
+    with Leases(group / "leases") as colleague:
+        held, waited = colleague.take("features-1"), []
+        assert colleague.take(IDS[0]), "runs are a home's own: nobody is kept from them"
+
+        def wait(seconds):
+            waited.append(list(done))
+            held.release()
+
+        monkeypatch.setattr(stopping, "wait", wait)
+        worker.work(str(job.folder), "runs", linger_s=0)
+    assert waited == [["features-0"]] and done == ["features-0", "features-1", *IDS]
+    assert not list((group / "leases").iterdir()) and not list((job.home / "leases").iterdir())
+
+
 def test_a_run_that_somebody_finished_before_the_lease_was_ours_is_not_done_again(job, done, monkeypatch):
     take = Leases.take
 

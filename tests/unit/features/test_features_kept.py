@@ -10,11 +10,12 @@ import pytest
 from fakes import SIDE, FakeAdapter
 from stored import NUM, fill, manifest_of, store_of
 
-from bench import decoding, features, planning, runner
+from bench import decoding, extraction, features
 from bench.contracts import BenchError
 from bench.features import check_room, estimate_mb
 from bench.forward import Encoder
 from bench.frames import UndecodableVideo, read
+from bench.specs import ResolvedRun, RunSpec
 
 
 def test_what_a_video_took_is_kept_beside_its_shard(root, tmp_path, monkeypatch):
@@ -173,22 +174,22 @@ def test_an_extraction_obeys_the_spec_and_keeps_what_it_measured(root, tmp_path,
             made.append(args[1:])
             super().__init__(*args)
 
-    monkeypatch.setattr(runner, "Encoder", Counted)
-    monkeypatch.setattr(runner, "load_adapter", lambda name: adapter)
-    monkeypatch.setattr(runner, "load_manifest", lambda home, key: manifest)
-    monkeypatch.setattr(runner, "feature_store", lambda resolved, home: store_of(home, adapter))
-    monkeypatch.setattr(runner, "_last_encoder", [])
-    spec = planning.RunSpec(dataset="d", backbone="fake", method="m", precision="bf16")
-    resolved = planning.ResolvedRun(
+    monkeypatch.setattr(extraction, "Encoder", Counted)
+    monkeypatch.setattr(extraction, "load_adapter", lambda name: adapter)
+    monkeypatch.setattr(extraction, "load_manifest", lambda home, key: manifest)
+    monkeypatch.setattr(extraction, "feature_store", lambda resolved, home: store_of(home, adapter))
+    monkeypatch.setattr(extraction, "_last_encoder", [])
+    spec = RunSpec(dataset="d", backbone="fake", method="m", precision="bf16")
+    resolved = ResolvedRun(
         spec=spec, manifest="m", backbone="fake", adapter="a", num_frames=NUM, bank=None, config=(), versions=()
     )
-    assert runner.extract_rows(resolved, [0, 1], tmp_path).forward["precision"] == "bf16"
-    assert runner.extract_rows(resolved, [2], tmp_path).encoded == 1
+    assert extraction.extract_rows(resolved, [0, 1], tmp_path).forward["precision"] == "bf16"
+    assert extraction.extract_rows(resolved, [2], tmp_path).encoded == 1
     assert made == [("bf16", False)], "one encoder for both: its batch size is measured once"
     exact = replace(resolved, spec=replace(spec, precision="float32"))
-    assert runner.extract_rows(exact, [3], tmp_path).forward["precision"] == "float32"
+    assert extraction.extract_rows(exact, [3], tmp_path).forward["precision"] == "float32"
     adapter = FakeAdapter(seed=1)
-    runner.extract_rows(exact, [4], tmp_path)
+    extraction.extract_rows(exact, [4], tmp_path)
     assert made == [("bf16", False), ("float32", False), ("float32", False)], "another backbone, another encoder"
 
 

@@ -14,7 +14,8 @@ from indexed import anew, fill, known, odd, same, touched
 from bench import _folders, _table, index, rescoring, store
 from bench._folders import kind_of_damage
 from bench.contracts import BenchError
-from bench.store import COMPLETE, FAILED, Results, run_folder
+from bench.store import COMPLETE, FAILED, run_folder
+from bench.stored_results import Results
 
 
 def half(path):

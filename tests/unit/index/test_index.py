@@ -11,7 +11,8 @@ from indexed import SMALL, fill, same
 
 from bench import metrics, store
 from bench.contracts import BenchError
-from bench.store import Predictions, Results, run_folder
+from bench.store import Predictions, run_folder
+from bench.stored_results import Results, states
 
 
 @pytest.mark.parametrize("nasty", [False, True])
@@ -108,12 +109,12 @@ def test_few_columns_of_the_runs_are_those_of_all(tmp_path):
         synthetic.put(tmp_path, dataclasses.replace(run, run_id=f"{number:012x}", record=record))
     synthetic.put(tmp_path, dataclasses.replace(run, run_id=f"{9:012x}"))
     (run_folder(tmp_path, f"{9:012x}") / "run.json").write_text("{")
-    found = store.states(tmp_path, COLUMNS)
+    found = states(tmp_path, COLUMNS)
     assert found["run_id"].tolist() == [f"{number:012x}" for number in (1, 2, 9)] and len(set(found["dataset"])) == 3
     same(found, Results(tmp_path).runs[["run_id", "status", "reason", *COLUMNS]])
     for number in range(4):
         store.remove(tmp_path, f"{number:012x}")
-    same(store.states(tmp_path, COLUMNS[:-1]), Results(tmp_path).runs[["run_id", "status", "reason", *COLUMNS[:-1]]])
+    same(states(tmp_path, COLUMNS[:-1]), Results(tmp_path).runs[["run_id", "status", "reason", *COLUMNS[:-1]]])
 
 
 def test_metrics_are_those_of_the_runs_that_are_shown(tmp_path):

@@ -16,7 +16,7 @@ from bench import _table, index
 from bench._files import temporary_beside
 from bench.contracts import BenchError
 from bench.plugins import ROOT
-from bench.store import Results
+from bench.stored_results import Results
 
 
 def spoilt(content):

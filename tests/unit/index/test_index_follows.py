@@ -11,7 +11,8 @@ from indexed import anew, fill, known, odd, same, touched
 
 from bench import _table, index, metrics, store
 from bench.contracts import BenchError
-from bench.store import COMPLETE, FAILED, Results, run_folder
+from bench.store import COMPLETE, FAILED, run_folder
+from bench.stored_results import Results
 
 
 def test_only_new_and_changed_runs_are_read(tmp_path, reads):
