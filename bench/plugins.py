@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.util
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -174,5 +176,10 @@ def _import(kind: str, target: str) -> ModuleType:
 
 
 def _entry_points(kind: str) -> tuple[EntryPoint, ...]:
-    # Not cached: a cache here would make plug-ins untestable.
-    return tuple(entry_points(group=f"kpbench.{kind}"))
+    return _looked_up(kind, tuple(sys.path), entry_points)
+
+
+@functools.lru_cache(maxsize=64)
+def _looked_up(kind: str, path: tuple[str, ...], look: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...]:
+    """Looking reads a file of every installed package, and each run asks a dozen times; the `path` is what `look` searches."""
+    return tuple(look(group=f"kpbench.{kind}"))

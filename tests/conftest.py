@@ -93,5 +93,10 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def toy_workspace(tmp_path_factory) -> Path:
-    """A folder in which the toy set's videos are written once a session."""
-    return tmp_path_factory.mktemp("toy") / "data"
+    """A folder `data` in a home of this process's own; the toy set's videos in it are written once for all processes."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "toy-data"
+    shared.mkdir(exist_ok=True)
+    workspace: Path = tmp_path_factory.mktemp("toy") / "data"
+    workspace.symlink_to(shared, target_is_directory=True)
+    return workspace

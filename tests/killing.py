@@ -1,7 +1,7 @@
-"""Kill a worker before and after every fsync and rename on its way, then let another finish: run as a program, with a warm parent.
+"""Kill a worker at every fsync and rename on its way, then let another finish: run as a program, with a warm parent.
 
-`python tests/killing.py HOME JOB STAGE RUN_ID`: forks for each try, so that torch is imported once. Prints
-JSON: how many places there were, what was wrong after which, and the names of what was made.
+`python tests/killing.py HOME JOB STAGE RUN_ID SIDE`, where SIDE is "before" or "after" the call did its work: forks for each try, so
+that torch is imported once. Prints JSON: how many places there were, what was wrong after which, and the names of what was made.
 """
 
 import json
@@ -73,9 +73,9 @@ def finished(home, stage, run_id):
     return {path: path.stat().st_ino for path in whole}
 
 
-def main(base, job, stage, run_id):
+def main(base, job, stage, run_id, side):
     # Warm, so that children import nothing.
-    from bench import checkpoints, features, jobs, knowledge, runner, worker  # noqa: F401
+    from bench import checkpoints, features, jobs, knowledge, runner, tuner, worker  # noqa: F401
 
     knowledge.words()
     checkpoints.EVERY_S = 0.0  # one at every epoch
@@ -93,32 +93,30 @@ def main(base, job, stage, run_id):
     fresh()
     assert forked(work) == 0
     wanted = state(work_in, stage, run_id)
-    wrong, place, num = [], 0, {False: 0, True: 0}
+    wrong, place = [], 0
     while True:
-        place += 1
-        codes = []
-        for after in (False, True):
-            fresh()
+        fresh()
 
-            def killed(place=place, after=after):
-                die_at(place, after)
-                work()
+        def killed(place=place + 1):
+            die_at(place, side == "after")
+            work()
 
-            codes.append(forked(killed))
-            if codes[-1] != KILLED:
-                continue
-            num[after] += 1
-            whole = finished(work_in, stage, run_id)
-            if forked(work) != 0:
-                wrong.append([place, after, "the second worker failed"])
-                continue
-            found = state(work_in, stage, run_id)
-            wrong += [[place, after, key] for key in wanted if found[key] != wanted[key]]
-            if not whole.items() <= finished(work_in, stage, run_id).items():
-                wrong.append([place, after, "what was complete was written again"])
-        if codes == [0, 0]:
+        code = forked(killed)
+        if code == 0:  # there are no more of them
             break
-    print(json.dumps({"before": num[False], "after": num[True], "wrong": wrong, "made": wanted["made"]}))
+        place += 1
+        if code != KILLED:
+            wrong.append([place, f"it ended by itself, with {code}"])
+            break
+        whole = finished(work_in, stage, run_id)
+        if forked(work) != 0:
+            wrong.append([place, "the second worker failed"])
+            continue
+        found = state(work_in, stage, run_id)
+        wrong += [[place, key] for key in wanted if found[key] != wanted[key]]
+        if not whole.items() <= finished(work_in, stage, run_id).items():
+            wrong.append([place, "what was complete was written again"])
+    print(json.dumps({"places": place, "wrong": wrong, "made": wanted["made"]}))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -79,6 +80,10 @@ def train(
 
         def dump_config(self) -> None:
             """The run's record tells it."""
+
+        def build_visualizer(self, visualizer: Any = None) -> Any:
+            """It would load matplotlib, a second or two a process, for a figure that nobody draws on."""
+            return SimpleNamespace(add_config=lambda config: None)
 
         def _init_model_weights(self) -> None:
             """They are what they are meant to be."""

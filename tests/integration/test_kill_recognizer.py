@@ -12,17 +12,26 @@ from bench.plugins import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.mmaction2]
 
 
-def test_killed_within_and_between_epochs_it_ends_with_the_same_bytes(toy_workspace):
+def killed(home, family):
+    """What the program found, and what else it said."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    program = [sys.executable, str(ROOT / "tests" / "killing_recognizer.py"), str(toy_workspace.parent)]
+    program = [sys.executable, str(ROOT / "tests" / "killing_recognizer.py"), str(home), family]
     done = subprocess.run(program, capture_output=True, text=True, env=env, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
-    families = json.loads(done.stdout.splitlines()[-1])
-    print(families)
-    found = families["trn"]
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(found)
+    return found, done
+
+
+@pytest.mark.full
+def test_a_head_that_draws_itself_ends_with_the_same_bytes(toy_workspace):
+    found, _ = killed(toy_workspace.parent, "trn")
     assert found["steps"] == [3, 2] and found["same"] == [True, True] and found["lying"] == []
     assert found["lasts"][0] == found["lasts"][1]
-    found = families["tsm"]
+
+
+def test_killed_within_and_between_epochs_it_ends_with_the_same_bytes(toy_workspace):
+    found, done = killed(toy_workspace.parent, "tsm")
     assert found["steps"] == [9, 8, 6, 4, 0] and found["same"] == [True] * 5
     assert set(found["lasts"]) == {found["lasts"][0]} and found["lasts"][0].startswith("9 ")
     assert found["lying"] == [] and found["run"] == ["COMPLETE", "predictions.npz", "run.json", "scores.csv"]

@@ -1,4 +1,4 @@
-"""A worker killed before and after every fsync and rename of an extraction and of a run: the next one ends with the same bytes."""
+"""A worker killed at every fsync and rename of an extraction and of a run: the next one ends with the same bytes."""
 
 import json
 import os
@@ -32,8 +32,10 @@ print(jobs.create(home, work_of([run], home).stages, {"source": source_digest()}
 RUN = ["COMPLETE", "interpretation.json", "predictions.npz", "run.json", "scores.csv"]
 
 
+# Right after one call is right before the next, but for what needs neither.
+@pytest.mark.parametrize("side", ["before", pytest.param("after", marks=pytest.mark.full)])
 @pytest.mark.parametrize(("stage", "places"), [("features", 12), ("runs", 15)])
-def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos, stage, places):
+def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, videos, stage, places, side):
     env = {**os.environ, "FAKE_PLACE": str(tmp_path), "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
 
     def python(*words):
@@ -43,9 +45,9 @@ def test_killed_at_every_place_it_ends_with_the_same_bytes(tmp_path, package, vi
 
     home = tmp_path / "home"
     job, run_id = python("-c", PLAN, home, videos, stage)[0].split()
-    said, errors = python(ROOT / "tests" / "killing.py", home, job, stage, run_id)
+    said, errors = python(ROOT / "tests" / "killing.py", home, job, stage, run_id, side)
     found = json.loads(said.splitlines()[-1])
-    print(stage, found["before"], "places")
+    print(stage, found["places"], "places")
     assert found["wrong"] == [], errors[-3000:]
-    assert found["before"] == found["after"] >= places
+    assert found["places"] >= places
     assert found["made"] == RUN if stage == "runs" else len(found["made"]) == 2
