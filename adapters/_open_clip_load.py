@@ -56,7 +56,8 @@ def load(name: str, card: Card, family: str, version: int, device: str) -> OpenC
         "precisions": card.precisions,
         "padding": card.text_rule,
     }
-    return adapt(name, filled(model_cfg, path), model_cfg, preprocess, path, card.sha256, facts, device)
+    model, sha256 = loaded(name, model_cfg, path, card.sha256)
+    return adapt(name, model, model_cfg, preprocess, sha256, facts, device)
 
 
 def check_published(path: Path, architecture: str, tag: str) -> None:
@@ -78,8 +79,7 @@ def adapt(
     model: Model,
     model_cfg: Mapping[str, Any],
     preprocess: Mapping[str, Any],
-    path: Path,
-    pinned: str | None,
+    sha256: str,
     facts: Mapping[str, Any],
     device: str,
     files: Path | None = None,
@@ -87,12 +87,11 @@ def adapt(
     """The adapter of a filled model: with prompts where its text tower is one of ours to halve, else with sentences only.
 
     Args:
-        name: what the user calls it; where its weights are locked.
+        name: what the user calls it.
         model: with its weights.
         model_cfg: open_clip's config of it.
         preprocess: of PREPROCESS, what was said of it; the rest is OpenAI's.
-        path: of its weights.
-        pinned: their hash, where somebody published it.
+        sha256: of its weights.
         facts: what the model itself cannot say.
         device: where it is to run.
         files: where its tokenizer lies, if not in its folder.
@@ -101,7 +100,7 @@ def adapt(
     files = files or _weights.folder(name)
     facts = {
         "name": _weights.safe(name),
-        "weights_sha256": _weights.verified(name, path, pinned),
+        "weights_sha256": sha256,
         "tokenizer": _weights.digest_of_files(files, TOLD_BY)
         if text_cfg.get("hf_tokenizer_name")
         else "CLIP byte pairs",
@@ -121,6 +120,12 @@ def model_config(architecture: str, tag: str) -> tuple[dict[str, Any], dict[str,
     if cfg.get("quick_gelu"):
         model_cfg["quick_gelu"] = True
     return model_cfg, {k: cfg[k] for k in PREPROCESS if cfg.get(k) is not None}
+
+
+def loaded(name: str, model_cfg: Mapping[str, Any], path: Path, pinned: str | None = None) -> tuple[Model, str]:
+    """A filled model and the hex sha256 of its file, which is not opened where it is another than was published or loaded as `name`."""
+    with _weights.verified(name, path, pinned) as found:
+        return filled(model_cfg, path), found
 
 
 def filled(model_cfg: Mapping[str, Any], path: Path) -> Model:

@@ -112,7 +112,8 @@ def load(source: Source, family: str, version: int, device: str) -> TimmAdapter:
     """The encoder with the weights on this machine, every key or nothing."""
     path = locate(source)
     model: Any = timm.create_model(source.model, pretrained=False, num_classes=0)
-    load_strict(model, path, _without_classifier(source.cfg))
+    with _weights.verified(source.lock_name, path) as sha256:
+        load_strict(model, path, _without_classifier(source.cfg))
     transform = FrameTransform.of(source.cfg)
     counted = cost.operations(model.eval(), (1, 3, *transform.size))
     stated = f"not stated (own weights, prepared as {source.cfg.tag})"
@@ -121,7 +122,7 @@ def load(source: Source, family: str, version: int, device: str) -> TimmAdapter:
         family=family,
         architecture=source.model.partition(".")[0],
         weights=path.name if source.file else str(source.cfg.tag),
-        weights_sha256=_weights.verified(source.lock_name, path),
+        weights_sha256=sha256,
         embed_dim=int(getattr(model, "head_hidden_size", None) or model.num_features),
         num_frames=NUM_FRAMES,
         transform=transform.name,

@@ -69,10 +69,23 @@ def weights_of(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def sha256_of(name: str, files: Sequence[Path]) -> str:
-    """Hex sha256 of a file, or of the hashes of several. Raises BenchError where they are not what was first loaded as `name`."""
-    hashes = [_weights.verified(name, path, together=[f.name for f in files]) for path in files]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+def load(
+    name: str, config: Any, architecture: str, files: Sequence[Path], pinned: str | None = None
+) -> tuple[Any, str]:
+    """A model with the weights of `files`, and their hex sha256, of several that of their hashes.
+
+    Args:
+        name: what the weights are locked under.
+        pinned: the hash of the one file, where somebody published it.
+
+    Raises:
+        BenchError: as `build`, or before a file is opened that is not the one that was published, or first loaded as `name`.
+    """
+    with contextlib.ExitStack() as stack:
+        names = [path.name for path in files]
+        hashes = [stack.enter_context(_weights.verified(name, path, pinned, names)) for path in files]
+        model = build(config, architecture, files)
+    return model, hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def build(config: Any, architecture: str, files: Sequence[Path]) -> Any:

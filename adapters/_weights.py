@@ -78,15 +78,18 @@ def content(path: Path) -> tuple[bytes, Seen]:
     return data, Seen(path, hashlib.sha256(data).hexdigest(), stamp)
 
 
-def verified(name: str, path: Path, pinned: str | None = None, together: Iterable[str] = ()) -> str:
+@contextmanager
+def verified(name: str, path: Path, pinned: str | None = None, together: Iterable[str] = ()) -> Iterator[str]:
     """The hex sha256 of a weights file that is what it should be: the pin, or else what was first loaded under this name.
 
-    Call it when the weights are loaded, so that a damaged file is never locked. The first hash is written to
-    $BENCH_HOME/weights/lock.json. It is only computed again where the file's size, times or inode differ from those noted there;
-    a change of content moves the change time, which no program can set. `together` are the file names of weights in parts.
+    Open the file in the block, which is not entered with another one: what is known to be wrong is never opened. The first hash is
+    written to $BENCH_HOME/weights/lock.json when the block ends, so that a damaged file is never locked. It is only computed again where
+    the file's size, times or inode differ from those noted there; a change of content moves the change time, which no program can
+    set. `together` are the file names of weights in parts.
 
     Raises:
-        BenchError: another file than the pinned or the locked one; it says how to accept the change on purpose.
+        BenchError: another file than the pinned or the locked one; it says how to accept the change on purpose. Or another one was put
+            there while this one was loaded.
     """
     from adapters._state import sha256
 
@@ -95,8 +98,10 @@ def verified(name: str, path: Path, pinned: str | None = None, together: Iterabl
     found = known["sha256"] if known.get("stamp") == stamp else sha256(path)
     seen = Seen(path, found, stamp)
     expect(name, seen, pinned, together)
+    yield found
+    if _stamp(path) != stamp:
+        raise BenchError(f"{path} was changed while it was loaded, so nobody knows what was; start again")
     lock(name, seen)
-    return found
 
 
 def expect(name: str, seen: Seen, pinned: str | None = None, together: Iterable[str] = ()) -> None:

@@ -127,7 +127,7 @@ def _adapt(
 ) -> Adapter:
     from adapters import _open_clip_load as load
 
-    model, counted = load.filled(model_cfg, path), load.visual_operations(model_cfg)
+    (model, sha256), counted = load.loaded(name, model_cfg, path), load.visual_operations(model_cfg)
     facts |= {
         "family": load.family_of(model, model_cfg),
         "num_frames": 8,
@@ -137,7 +137,7 @@ def _adapt(
         "precisions": ("float32", "bf16", "fp16"),
         "padding": load.text_rule(model_cfg),
     }
-    return load.adapt(name, model, model_cfg, preprocess, path, None, facts, device, files)
+    return load.adapt(name, model, model_cfg, preprocess, sha256, facts, device, files)
 
 
 def _path(name: str, source: Source) -> Path:

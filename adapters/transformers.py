@@ -47,13 +47,14 @@ def load(name: str, device: str) -> ImageTextAdapter | XclipAdapter | EncoderAda
     if with_text and architecture != usual:
         raise BenchError(f"{folder} holds a {architecture}, which is a part of a {usual}; save the whole {usual}")
     found = files.weights_of(folder)
-    model, transform = files.build(config, architecture, found), files.transform_of(folder, config)
+    model, sha256 = files.load(name, config, architecture, found)
+    transform = files.transform_of(folder, config)
     facts = {
         "name": _weights.safe(folder.name),
         "family": family,
         "architecture": f"{architecture}-{files.digest_of(folder)}",
         "weights": found[0].name,
-        "weights_sha256": files.sha256_of(name, found),
+        "weights_sha256": sha256,
         "tokenizer": _weights.digest_of_files(folder, files.TOKENIZER_FILES) if with_text else "",
         "num_frames": NUM_FRAMES,
         "pretraining": "not stated (own folder)",

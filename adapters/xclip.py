@@ -129,16 +129,14 @@ def load(name: str, device: str) -> Adapter:
             f"{path.parent / 'config.json'} is of a {config.model_type} for {frames or 'single'} frames, but {name} is an X-CLIP for "
             f"{card.num_frames}; get the folder of {card.tag} again"
         )
-    model, transform = (
-        _transformers_folder.build(config, card.architecture, [path]),
-        _transformers_folder.transform_of(path.parent, config),
-    )
+    model, sha256 = _transformers_folder.load(name, config, card.architecture, [path], card.sha256)
+    transform = _transformers_folder.transform_of(path.parent, config)
     facts = {
         "name": name,
         "family": FAMILY,
         "architecture": f"{card.architecture}-{_transformers_folder.digest_of(path.parent)}",
         "weights": card.tag,
-        "weights_sha256": _weights.verified(name, path, card.sha256),
+        "weights_sha256": sha256,
         "pretraining": card.pretraining,
         "licence": card.licence,
         "version": VERSION,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -250,4 +251,7 @@ def describe(config: Config) -> str:
 
 def columns(config: Config, adapter: RecognizerAdapter) -> dict[str, Any]:
     """What the tables say of what it is shown."""
-    return shared.columns(adapter, config.frames, config.resolution, config.views)
+    told = shared.columns(adapter, config.frames, config.resolution, config.views)
+    with suppress(BenchError):  # a config without a train pipeline, which `fit` refuses
+        told["train_resolution"] = config.resolution or data.training_size(adapter.recipe)
+    return told

@@ -28,6 +28,7 @@ from bench._files import temporary_beside
 from bench._inside import ROOT
 from bench._swap import LOCK, hold, is_held, locked
 from bench.contracts import BenchError
+from bench.specs import list_name
 from bench.stored_results import Results
 
 RUN_FILES = {
@@ -140,22 +141,17 @@ def _chosen(home: Path, run_ids: Sequence[str] | None, datasets: Sequence[str] |
             )
         runs = runs[runs["run_id"].isin(run_ids)]
     if datasets is not None and len(runs):
-        known = sorted({_plain_name(str(name)) for name in runs["dataset"]})
+        known = sorted({list_name(str(name)) for name in runs["dataset"]})
         if unknown := sorted(set(datasets) - set(known)):
             raise BenchError(f"there are no runs on {', '.join(unknown)}; there are on {', '.join(known)}")
-        runs = runs[[_plain_name(str(name)) in datasets for name in runs["dataset"]]]
+        runs = runs[[list_name(str(name)) in datasets for name in runs["dataset"]]]
     if not len(runs):
         raise BenchError(f"there is nothing to export: no finished runs under {home}")
     damaged = runs[runs["status"] == "damaged"]
     if len(damaged):
         told = "; ".join(f"{r} ({why})" for r, why in zip(damaged["run_id"], damaged["reason"], strict=True))
         raise BenchError(f"damaged runs cannot be exported: {told}")
-    return sorted(runs["run_id"]), sorted({_plain_name(str(name)) for name in runs["dataset"]})
-
-
-def _plain_name(dataset: str) -> str:
-    """A data set's own name, without what tells several lists of its videos apart."""
-    return dataset.split(" [rows ")[0].split(", at most ")[0]
+    return sorted(runs["run_id"]), sorted({list_name(str(name)) for name in runs["dataset"]})
 
 
 def _files(home: Path, run_id: str) -> list[Path]:

@@ -181,7 +181,7 @@ class FeatureStore:
 
         Args:
             workers: processes that decode and transform while this one encodes; 0 does all of it in this one.
-            progress: called with the number of rows finished since the last call.
+            progress: called with the number of rows that were encoded, or found undecodable, since the last call.
             encoder: how the forward pass runs; float32 as it is unless given.
             sampling: which frames are decoded, as in the name of the folder.
 
@@ -201,12 +201,11 @@ class FeatureStore:
                 # Each time: a stored shard tells what the backbone's facts may not, and the disk is not ours alone.
                 check_room(self.folder, self.estimate_mb(adapter, num_frames, len(jobs) - start))
                 shard, began = jobs[start : start + SHARD_ROWS], time.perf_counter()
-                good, tensors, bad = _encoded(shard, islice(videos, len(shard)), encoder)
+                good, tensors, bad = _encoded(shard, islice(videos, len(shard)), encoder, progress)
                 took = 1000 * (time.perf_counter() - began) / len(shard)
                 self._write(good, tensors, bad, encoder.record, took)
                 encoded += len(good)
                 failed += len(bad)
-                progress(len(shard))
         return Extraction(len(positions), len(positions) - len(todo), encoded, failed, encoder.record)
 
     def _write(
@@ -303,7 +302,7 @@ def _opened(shard: Path, framework: str) -> Iterator[Any]:
 
 
 def _encoded(
-    shard: Sequence[Job], videos: Iterable[torch.Tensor | str], encoder: Encoder
+    shard: Sequence[Job], videos: Iterable[torch.Tensor | str], encoder: Encoder, progress: Callable[[int], None]
 ) -> tuple[list[str], dict[str, np.ndarray], dict[str, str]]:
     """Keys and features of a shard's decodable videos, and key -> reason of the others; a batch starts as soon as it is full."""
     good: list[str] = []
@@ -313,14 +312,17 @@ def _encoded(
     for job, video in zip(shard, videos, strict=True):
         if isinstance(video, str):
             failed[job.key] = video
+            progress(1)
             continue
         good.append(job.key)
         waiting.append(video)
         if len(waiting) >= encoder.size(video):
             parts.append(encoder.encode(waiting))
+            progress(len(waiting))
             waiting = []
     if waiting:
         parts.append(encoder.encode(waiting))
+        progress(len(waiting))
     if not parts:
         return good, {}, failed
     # Only here does this process wait for a GPU, which computes while the next batch is gathered.

@@ -187,6 +187,21 @@ class Job:
         path.touch(exist_ok=False)
         return path
 
+    def num_videos(self) -> tuple[int, int]:
+        """Videos whose features are a task: those that are through, by what workers note in their attempts, and all of them."""
+        ended = {number for _, number in self._ended("features")}
+        through = {number: size for number, size in enumerate(self._sizes) if number in ended}
+        for path in (self.folder / "attempts").glob("features-*"):
+            number = int(path.stem.partition("-")[2])
+            if number not in ended:
+                with suppress(OSError, ValueError):  # it ended meanwhile, or nothing was noted yet
+                    through[number] = max(through.get(number, 0), int(path.read_text()))
+        return sum(through.values()), sum(self._sizes)
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        return [len(task["positions"]) for task in self.stages["features"]]
+
     def num_attempts(self, stage: str, number: int) -> int:
         """How often a worker began a task and did not end it."""
         return sum(1 for _ in (self.folder / "attempts").glob(f"{stage}-{number}.*"))

@@ -222,10 +222,12 @@ def _stage(
     total = len(job.stages[stage])
     if not total:
         return
-    shown, trainings = bar.add_task(stage, total=total), Those(bar)
+    shown, trainings = bar.add_task(stage, total=None), Those(bar)
 
     def tick() -> None:
-        bar.update(shown, completed=total - len(job.open_tasks(stage)))
+        # Of features the videos: a task of them is many.
+        done, of = job.num_videos() if stage == "features" else (total - len(job.open_tasks(stage)), total)
+        bar.update(shown, completed=done, total=of)
         trainings.show((t.run_id[:6], f"epochs, {t.text}", t.done, t.epochs) for t in training_log.under_way(job.home))
         more()
 

@@ -31,13 +31,15 @@ class Manifest:
 
     `rows` has the columns of COLUMNS plus `split:<name>` (a role of ROLES) for each published split and `num:<name>` (float) for each
     numeric column. `label` is a class name. `start_s`/`end_s` are seconds or NaN for the whole file; `box` is "x0,y0,x1,y1" in [0, 1]
-    or "". `group` is the subject or source video (`group_kind` says which); "" is an unknown one.
+    or "". `group` is the subject or source video (`group_kind` says which); "" is an unknown one. `whole` is what a limit was put on, and
+    None where none was.
     """
 
     dataset: str
     class_names: tuple[str, ...]
     rows: pd.DataFrame
     group_kind: str = "video"
+    whole: Manifest | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ class Manifest:
         turn = self.rows.groupby([*by, "group"], sort=False, dropna=False).cumcount()
         order = self.rows.assign(_turn=turn).sort_values("_turn", kind="stable")
         kept = order.groupby(by, sort=False, dropna=False).head(per_class).index
-        return replace(self, rows=self.rows.loc[self.rows.index.isin(kept)].reset_index(drop=True))
+        return replace(self, rows=self.rows.loc[self.rows.index.isin(kept)].reset_index(drop=True), whole=self)
 
 
 def stamp(path: Path | str) -> str:

@@ -92,3 +92,13 @@ def _shared(home: Path) -> Path | None:
         return None
     named = sites.load(sites.find(home)).store
     return Path(named) if named and Path(named).resolve() != home / FEATURES else None
+
+
+def data_root(root: str | None) -> Path | None:
+    """Where a data set lies, whole; None where nothing was said. Raises BenchError where nothing is there."""
+    if root is None:
+        return None
+    path = Path(root).expanduser().resolve()
+    if not path.exists():
+        raise BenchError(f"--root {root}: there is no such file or folder")
+    return path

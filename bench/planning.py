@@ -137,10 +137,7 @@ def _request(spec: RunSpec, facts: DatasetFacts, home: Path, progress: Progress)
         raise BenchError(
             f"the data set {facts.name} lies on your disk: say where with --root FOLDER (make bench ROOT=FOLDER)"
         )
-    root = Path(spec.root).expanduser().resolve() if spec.root is not None else None
-    if root is not None and not root.exists():
-        raise BenchError(f"--root {spec.root}: there is no such file or folder")
-    return DataRequest(root=root, workspace=home / "data", options=given, progress=progress)
+    return DataRequest(root=places.data_root(spec.root), workspace=home / "data", options=given, progress=progress)
 
 
 def dataset_facts(name: str) -> DatasetFacts:

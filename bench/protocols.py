@@ -38,7 +38,6 @@ class Views:
     base: tuple[int, ...] = ()
 
 
-@functools.lru_cache(maxsize=64)
 def views(manifest: Manifest, protocol: str, split: str, seed: int, shots: int | None = None) -> Views:
     """The views of one run.
 
@@ -50,8 +49,29 @@ def views(manifest: Manifest, protocol: str, split: str, seed: int, shots: int |
 
     Raises:
         BenchError: an unknown split; more shots than the data holds beside its validation videos; too few classes to be
-            parted in base and novel ones, or a part without test videos.
+            parted in base and novel ones, or a part without test videos. Where a limit on the videos is why, it says so.
     """
+    try:
+        return _views(manifest, protocol, split, seed, shots)
+    except BenchError as error:
+        if manifest.whole is not None and _allows(manifest.whole, protocol, split, seed, shots):
+            raise BenchError(
+                f"{error}. --limit is why: the whole data set has enough; raise it, or leave it out (LIMIT= of make bench)"
+            ) from error
+        raise
+
+
+def _allows(manifest: Manifest, protocol: str, split: str, seed: int, shots: int | None) -> bool:
+    """Whether there are such views of a manifest."""
+    try:
+        _views(manifest, protocol, split, seed, shots)
+    except BenchError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=64)
+def _views(manifest: Manifest, protocol: str, split: str, seed: int, shots: int | None) -> Views:
     whole, test = _sides(manifest, split)
     if protocol == "zero_shot":
         return Views((), (), tuple(test), "none needed", len(whole))

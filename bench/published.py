@@ -217,6 +217,15 @@ def loose(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
+def trained_on(pretraining: str, dataset: str) -> bool:
+    """Whether the data set is one of those that a backbone was trained on, as its facts tell them ("ImageNet, Kinetics-400").
+
+    "WIT-400M (CLIP), then Kinetics-400 fully supervised: contaminated for ..." is of WIT-400M and Kinetics-400.
+    """
+    told = re.split(r"[,;+()]|\bthen\b|\bfully\b|\bfor\b", pretraining.partition(":")[0])
+    return loose(dataset) in {loose(part) for part in told} - {""}
+
+
 def beside(dataset: str, protocol: str, shots: int | None, splits: set[str], metric: str) -> list[Published]:
     """Rows of the same data set, protocol, shots and metric (ours); of the same splits, or of splits that the source does not tell."""
     return [

@@ -28,6 +28,7 @@ COST = (
     "peak_memory_mb",
     "start_memory_mb",
     "resolution",
+    "train_resolution",
     "gflops",
     "num_trainable",
     "num_parameters",

@@ -10,7 +10,7 @@ from statistics import fmean
 from bench import counterparts, plugins, recognizers
 from bench.contracts import BenchError
 from bench.counterparts import Counterpart, Nothing
-from bench.places import bench_home
+from bench.places import bench_home, data_root
 from bench.planning import Progress, silent
 from bench.protocols import FOLDS
 from bench.published import Published, line, load
@@ -55,8 +55,9 @@ def specs(row: Published, here: Here) -> list[RunSpec]:
         raise BenchError(
             f"{row.name} cannot be measured here: {found.kind} ({found.why}); python -m bench reproduce --list shows what can"
         )
-    backbone, missing = _backbone(found, here)
-    missing += _data(row, found, here)
+    missing = _data(row, found, here)
+    backbone, lacking = _backbone(found, here)
+    missing += lacking
     if found.own_classes and "own_classes" not in dict(here.config):
         missing.append(
             f"the names of the recogniser's classes in its order: MMAction2's label_map of {row.dataset}, --config own_classes=FILE"
@@ -128,6 +129,10 @@ def _data(row: Published, found: Counterpart, here: Here) -> list[str]:
             "--root FOLDER (a directory a class, or --option csv=FILE with columns for path, label, group and split; of several "
             "splits --option split=COLUMN,COLUMN,COLUMN; see README)"
         )
+    try:
+        data_root(here.root)
+    except BenchError as error:
+        missing.append(f"the videos: {error}")
     lists = [name for name in dict(here.options).get("csv", "").split(",") if name]
     if found.draws and len(lists) != len(found.draws):
         missing.append(

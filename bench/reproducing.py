@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import plugins, records, store
+from bench import places, plugins, records, store
 from bench._swap import LOCK, hold, is_held, locked
 from bench.columns import columns
 from bench.contracts import BenchError
@@ -128,8 +128,12 @@ def _spec(record: Mapping[str, Any], folder: Path) -> RunSpec:
 
 
 def _at_hand(spec: RunSpec) -> None:
-    """Names that nobody knows any more and weights that are missing are found out before the data set is made."""
-    plugins.find("datasets", spec.dataset)
+    """Names that nobody knows any more, videos and weights that are missing are found out before anything heavy is loaded."""
+    facts = plugins.find("datasets", spec.dataset).DATASET
+    try:
+        places.data_root(spec.root)
+    except BenchError as error:
+        raise BenchError(f"{error}; say where the data set {facts.name} lies here with --root FOLDER") from error
     family = plugins.find("adapters", spec.backbone)
     if hasattr(family, "at_hand"):
         family.at_hand(spec.backbone)

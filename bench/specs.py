@@ -249,3 +249,8 @@ def split_control(text: str) -> tuple[str, str]:
 def _one_of(what: str, value: str, valid: tuple[str, ...]) -> None:
     if value not in valid:
         raise BenchError(f"unknown {what} {value!r}; it is one of {', '.join(valid)}")
+
+
+def list_name(dataset: str) -> str:
+    """A data set's own name, without what tells several lists of its videos apart in tables."""
+    return dataset.split(" [rows ")[0].split(", at most ")[0]

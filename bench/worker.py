@@ -26,6 +26,7 @@ from bench.leases import Leases
 from bench.provenance import source_digest
 from bench.specs import resolved_from_dict
 
+NOTE_S = 1.0  # between two notes of how many videos are encoded
 POLL_S = 1.0  # between looks at tasks that others hold
 # After faults of the machine in a row; one that lasts longer than all of them is there to stay.
 PAUSES_S = (2, 4, 8, 16, 32)
@@ -141,20 +142,20 @@ def _take(job: Job, stage: str, number: int, leases: Leases, tick: Callable[[], 
                 stage, number, {"run_id": run_id, "lost": True, "error": lost, "traceback": "", "log": _log_name()}
             )
             return None
-        ended = _attempt(job, stage, number, job.stages[stage][number])
+        ended = _attempt(job, stage, number, job.stages[stage][number], tick)
     finally:
         lease.release()
     tick()
     return ended
 
 
-def _attempt(job: Job, stage: str, number: int, task: dict[str, Any]) -> bool:
+def _attempt(job: Job, stage: str, number: int, task: dict[str, Any], tick: Callable[[], None]) -> bool:
     """Whether a task ended; False where the machine's fault keeps it open."""
     attempt, name = job.attempt(stage, number), job.stages[stage].leases[number]
     _say(f"{name} begun")
     result: dict[str, Any] = {"run_id": job.run_id(stage, number), "log": _log_name()}
     try:
-        result |= _do(stage, task, job.home)
+        result |= _do(stage, task, job.home, _counter(attempt, tick))
     except (stopping.Stopped, KeyboardInterrupt):
         attempt.unlink(missing_ok=True)
         _say(f"{name} stopped; it is left")
@@ -201,8 +202,24 @@ def _failed_features(job: Job, task: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _do(stage: str, task: dict[str, Any], home: Path) -> dict[str, Any]:
-    """What a task comes to. Whatever goes wrong with it is raised."""
+def _counter(attempt: Path, tick: Callable[[], None]) -> Callable[[int], None]:
+    """Notes in an attempt's file how many videos it is through with: for whoever shows progress, and for nothing else."""
+    through, noted_at = 0, -math.inf
+
+    def count(num: int) -> None:
+        nonlocal through, noted_at
+        through += num
+        if time.monotonic() - noted_at >= NOTE_S:
+            noted_at = time.monotonic()
+            with suppress(OSError):  # a full disk is told by what must be written
+                attempt.write_text(str(through))
+            tick()
+
+    return count
+
+
+def _do(stage: str, task: dict[str, Any], home: Path, count: Callable[[int], None]) -> dict[str, Any]:
+    """What a task comes to; `count` is called with numbers of videos that are through. Whatever goes wrong with it is raised."""
     from bench import extraction, runner, tuner
 
     if "study" in task:
@@ -210,7 +227,7 @@ def _do(stage: str, task: dict[str, Any], home: Path) -> dict[str, Any]:
         return {}
     resolved = resolved_from_dict(task["run"])
     if stage == "features":
-        done = extraction.extract_rows(resolved, task["positions"], home)
+        done = extraction.extract_rows(resolved, task["positions"], home, count)
         return {"encoded": done.encoded, "failed": done.failed, "forward": dict(done.forward)}
     runner.execute(resolved, home)
     return {}

@@ -42,6 +42,11 @@ def chance(counts: Iterable[Any]) -> str:
     return " / ".join(f"{100 / int(count):.1f}" for count in counts if count) or MISSING
 
 
+def trained(whole: Board, row: Sequence[Cell]) -> str:
+    """What was trained for a row: none, prompt, head or all; of imported rows that they are that; a dash where no run tells."""
+    return "/".join(map(str, whole.distinct("trainable", row, done=False))) or MISSING
+
+
 def row_marks(whole: Board, row: Sequence[Cell]) -> tuple[list[str], dict[Key, list[str]]]:
     """Footnotes of a whole row, and of its single cells where they differ: toy names, how settings were chosen."""
     names_only = row[0].key.protocol == "zero_shot" and whole.distinct("text_source", row, done=False) == [

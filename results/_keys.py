@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.specs import FIXED_CONTROLS, split_control
+from bench.contracts import RANDOM_WEIGHTS, UNTRAINED
+from bench.published import trained_on
+from bench.specs import FIXED_CONTROLS, list_name, split_control
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 SOURCES = ("", "class_names", "templates", "descriptions")
 PROTOCOLS = ("zero_shot", "few_shot", "cross_subject", "base_to_novel")
+SUPERVISED = "cross_subject"  # ours of all training videos
+ASKED = "asked_protocol"  # column of the protocol that a run was asked for
 _TEXTS = (
     "reason",
     "dataset",
@@ -95,8 +99,22 @@ def normal(source: pd.DataFrame) -> pd.DataFrame:
     runs["shots"] = pd.to_numeric(runs["shots"]).astype("Int64").fillna(0).astype(int)
     for name in ("needs_train", "toy_scale"):
         runs[name] = runs[name].astype(bool)
+    if "pretraining" in runs:
+        drawn = runs["pretraining"] == UNTRAINED  # the name of a config says what its released weights were trained on
+        runs["backbone"] = runs["backbone"].mask(drawn, runs["backbone"] + RANDOM_WEIGHTS)
+        runs[ASKED], runs["protocol"] = runs["protocol"], _protocols(runs)
     runs["top1"] = pd.to_numeric(runs["top1"]) if "top1" in runs else math.nan
     return runs
+
+
+def _protocols(runs: pd.DataFrame) -> pd.Series:
+    """The protocol under which each run can be compared: what was trained on the data set's own training videos by others, and is only
+    tested here, is fully supervised, although the run itself is zero-shot.
+    """
+    told = set(zip(runs["pretraining"], runs["dataset"], strict=True))
+    supervised = {(data, name) for data, name in told if trained_on(str(data), list_name(str(name)))}
+    known = [pair in supervised for pair in zip(runs["pretraining"], runs["dataset"], strict=True)]
+    return runs["protocol"].mask((runs["protocol"] == "zero_shot") & np.array(known, dtype=bool), SUPERVISED)
 
 
 def key_of(values: Iterable[Any]) -> Key:

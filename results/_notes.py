@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from results import _costs
 from results._data import TOY_SCALE, grouped
-from results._keys import column_name, protocol_name
+from results._keys import ASKED, SUPERVISED, column_name, protocol_name
 from results._tables import BOLD
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def beware(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
     if board.distinct("group_kind", cells, done=False) == ["video"]:
         yield "No subjects or sources are known: clips of one source may stand on both sides, and numbers may be too high."
     yield from imported(board, cells)
+    yield from supervised(board, cells)
     if leaked := int(max(board.distinct("num_leaked", cells), default=0)):
         yield f"Leak: up to {leaked} test videos of a run have the same content as one of its training or validation videos."
     scored = board.distinct("metrics_version", cells)
@@ -161,6 +162,18 @@ def imported(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
         missing = int(max(board.distinct("num_missing", cells), default=0))
         told = f"; up to {missing} test videos of a run have no answer and count as wrong" if missing else ""
         yield f"Imported, not run here: {', '.join(names)}{told}."
+
+
+def supervised(board: Board, cells: Sequence[Cell]) -> Iterator[str]:
+    """Which rows are of what others trained on the data set itself, and so stand where what was trained here on all of it does."""
+    asked = board.values(ASKED)
+    if moved := [cell for cell in cells if asked[cell.runs[0]] not in (None, cell.key.protocol)]:
+        names = sorted({f"{cell.name} on {cell.key.backbone}" for cell in moved})
+        more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+        yield (
+            f"Trained by others on the data set's own training videos, and only tested here (zero-shot runs), so they stand under "
+            f"{protocol_name(SUPERVISED, 0)}: {', '.join(names[:MOST_TOLD])}{more}."
+        )
 
 
 def inputs(board: Board, cells: Sequence[Cell]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 BOLD = "Bold: "  # how a note on what bold means begins
+WIDEST = 28  # characters of a name in a terminal's table; longer ones go on below
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,16 @@ def markdown(table: Table) -> str:
 
 
 def text(table: Table) -> str:
-    """The same for a terminal: nothing is escaped but control characters, a star stands for bold."""
+    """The same for a terminal: nothing is escaped but control characters, a star stands for bold, long names take several lines."""
     notes = tuple(f"*: {note.removeprefix(BOLD)}" if note.startswith(BOLD) else note for note in table.notes)
-    return _padded(replace(table, notes=notes), plain, "*{}", "[{}]")
+    return _padded(replace(table, notes=notes), plain, "*{}", "[{}]", WIDEST)
 
 
-def _padded(table: Table, show: Callable[[str], str], bold: str, mark_form: str) -> str:
-    """A pipe table; `show` escapes a text, `bold` and `mark_form` are filled with a shown text or a footnote's letters."""
+def _padded(table: Table, show: Callable[[str], str], bold: str, mark_form: str, widest: int | None = None) -> str:
+    """A pipe table; `show` escapes a text, `bold` and `mark_form` are filled with a shown text or a footnote's letters.
+
+    Texts of more than `widest` characters, and heads of numbers, are wrapped.
+    """
 
     def shown(cell: Cell) -> str:
         written = show(cell.text)
@@ -104,20 +109,37 @@ def _padded(table: Table, show: Callable[[str], str], bold: str, mark_form: str)
 
     rows = [[show(name) for name in table.header]]
     rows += [[shown(cell) for cell in row] for block in table.blocks for row in block]
-    widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(table.header))]
-    left = [i < table.num_text for i in range(len(widths))]
-    lines = [
-        "| "
-        + " | ".join(c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(r, widths, left, strict=True))
-        + " |"
-        for r in rows
+    left = [i < table.num_text for i in range(len(table.header))]
+    wrapped = [
+        [_wrapped(c, widest) if widest and (is_left or not n) else [c] for c, is_left in zip(row, left, strict=True)]
+        for n, row in enumerate(rows)
     ]
+    widths = [max(3, *(len(line) for row in wrapped for line in row[i])) for i in range(len(left))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(cells, widths, left, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    drawn = [[line(cells) for cells in zip_longest(*row, fillvalue="")] for row in wrapped]
     rule = ["-" * w if is_left else "-" * (w - 1) + ":" for w, is_left in zip(widths, left, strict=True)]
-    lines.insert(1, "| " + " | ".join(rule) + " |")
+    lines = [*drawn[0], "| " + " | ".join(rule) + " |", *(text for row in drawn[1:] for text in row)]
     notes = [f"- {show(note)}" for note in table.notes]
     notes += [f"- {mark_form.format(mark)} {show(told)}" for mark, told in table.footnotes]
     head = [f"## {show(table.title)}", "", show(table.caption), ""]
     return "\n".join([*head, *(lines if len(rows) > 1 else ["Nothing to show."]), "", *notes]).rstrip() + "\n"
+
+
+def _wrapped(text: str, widest: int) -> list[str]:
+    """A text in lines of at most so many characters, broken behind spaces and signs that join words, else anywhere."""
+    lines = [""]
+    for word in re.findall(r"[^\s_-]*[\s_-]?", text):
+        if len(lines[-1]) + len(word.rstrip()) > widest:
+            lines.append("")
+        while len(word.rstrip()) > widest:
+            lines[-1], word = word[:widest], word[widest:]
+            lines.append("")
+        lines[-1] += word
+    return [line.rstrip() for line in lines]
 
 
 # --- HTML ------------------------------------------------------------------------------------------------------

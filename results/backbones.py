@@ -48,8 +48,7 @@ def _table(whole: Board, dataset: str, cells: Sequence[Cell]) -> _tables.Table:
     columns = sorted({cell.key.column for cell in cells})
 
     def head(row: Sequence[Cell]) -> Sequence[str]:
-        trained = "/".join(map(str, whole.distinct("trainable", row, done=False)))
-        return protocol_name(*row[0].key.setting), row[0].name, trained
+        return protocol_name(*row[0].key.setting), row[0].name, _grid.trained(whole, row)
 
     chance = _chance(whole, cells, columns, grid.records)
     blocks = [

@@ -101,6 +101,11 @@ def _line(
             partly.append(f"{head} ({num} of {len(cell.done)})")
     if partly:
         told.append(f"recorded in some of its runs only: {', '.join(partly)}")
+    if (trained := whole.distinct("train_resolution", [cell])) and trained != whole.distinct("resolution", [cell]):
+        told.append(
+            f"trained on pictures of {'/'.join(f'{side:g}' for side in trained)} pixels; its test views are crops of another size, as its "
+            "config has it"
+        )
     sources = [source for source in whole.distinct("gflops_source", [cell]) if source]
     told += [f"GFLOPs not counted here: {source}" for source in sources]
     marks = tuple(feet.mark(text) for text in told)
@@ -146,7 +151,7 @@ def _notes_of(whole: Board, cells: Sequence[Cell]) -> Iterator[str]:
         "Features: decoding, preparing and the backbone, as measured when they were computed. Method: predicting from "
         "these features; of methods that read frames and have none (recognisers), decoding, preparing and all views' forward passes, and "
         "training likewise. Parameters: of the whole backbone. Frames: of one view. Pixels: the shorter side of what the backbone is "
-        "given. "
+        "given at test time. "
         "GFLOPs: 10⁹ operations of the backbone's forward pass over one view, a multiply-add as two, times the views."
     )
     yield (

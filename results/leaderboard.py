@@ -8,7 +8,7 @@ import pandas as pd
 
 from results import _captions, _grid, _notes, _tables
 from results._cells import MISSING
-from results._data import Cell, board, grouped
+from results._data import Board, Cell, board, grouped
 from results._keys import column_name, protocol_name
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.contracts import Artifact, ResultsView
 
 TITLE = "Leaderboard"
-_HEADER = ("Protocol", "Backbone", "Method")
+_HEADER = ("Protocol", "Backbone", "Method", "Trained")
 
 
 def render(results: ResultsView) -> Iterator[Artifact]:
@@ -40,14 +40,15 @@ def table(results: ResultsView) -> _tables.Table:
     grid = _grid.Grid(whole, cells)
     by_dataset = grouped(cells, lambda cell: cell.key.dataset)
     chances = [_grid.chance(whole.distinct("num_classes", part, done=False)) for part in by_dataset.values()]
-    first = tuple(map(_tables.Cell, (MISSING, MISSING, "chance (100 / C)", *chances)))
+    first = tuple(map(_tables.Cell, (MISSING, MISSING, "chance (100 / C)", MISSING, *chances)))
     blocks = [
         grid.rows(
             sorted(part, key=lambda cell: cell.key.column),
             lambda cell: (_method(cell), cell.key.column),
             lambda cell: cell.key.dataset,
             list(by_dataset),
-            _head,
+            lambda row: _head(whole, row),
+            marked=2,
             missing=lambda key, dataset: key._replace(dataset=dataset),
         )
         for part in _grid.by_setting(cells)
@@ -74,5 +75,6 @@ def _method(cell: Cell) -> tuple[object, ...]:
     return cell.key.needs_train, cell.key.method, cell.name, cell.key.bank_control
 
 
-def _head(row: Sequence[Cell]) -> Sequence[str]:
-    return protocol_name(*row[0].key.setting), column_name(row[0].key.column), row[0].name
+def _head(whole: Board, row: Sequence[Cell]) -> Sequence[str]:
+    first = row[0]
+    return protocol_name(*first.key.setting), column_name(first.key.column), first.name, _grid.trained(whole, row)

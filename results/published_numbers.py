@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench import conflicts, published
-from results import _captions, _tables, base_to_novel
+from results import _captions, _notes, _tables, base_to_novel
 from results._cells import no_interval, points, shown
 from results._data import board, grouped
 from results._keys import column_name, protocol_name
@@ -105,6 +105,7 @@ def _table(whole: Board, dataset: str, cells: Sequence[Cell], parts: Sequence[_P
             f"videos of what is called {dataset}: names are compared and nothing else, and reported numbers are on the whole of it.",
             "Reported numbers are in no test and no interval of ours, and none is bold: their test videos, frames, views, prompts and "
             "selection are the sources' own. Where a source does not tell its split, it stands here all the same.",
+            *_notes.supervised(whole, cells),
         ),
         footnotes=feet.listed(),
     )

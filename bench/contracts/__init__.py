@@ -12,6 +12,7 @@ Torch is only needed by those who hold tensors, so nothing here imports it at ru
 
 from bench.contracts._backbones import (
     PROMPTS,
+    RANDOM_WEIGHTS,
     RECOGNIZER,
     SEGMENT_CENTRE,
     TEXT,
@@ -37,6 +38,7 @@ __all__ = [
     "FRAMES",
     "KNOWLEDGE",
     "PROMPTS",
+    "RANDOM_WEIGHTS",
     "RECOGNIZER",
     "SEGMENT_CENTRE",
     "TEXT",

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from timm.models import PretrainedCfg
 
 import bench as kpbench
-from adapters import _fetch, _timm, _weights
+from adapters import _fetch, _state, _timm, _weights
 from bench import checks, plugins
 from bench.contracts import BenchError, NotApplicable
 from bench.plugins import ROOT
@@ -170,10 +170,11 @@ def test_a_broken_file_is_refused(tmp_path):
             load(f"timm:test_vit@{tmp_path / name}")
 
 
-def test_weights_that_changed_since_they_were_first_loaded_are_refused(fetched):
+def test_weights_that_changed_since_they_were_first_loaded_are_refused_unopened(fetched, monkeypatch):
     fetched("test_vit.r160_in1k")
     load("timm:test_vit")
     fetched("test_vit.r160_in1k", num_classes=3)
+    monkeypatch.setattr(_state, "_opened", lambda *given: pytest.fail("it was opened"))
     with pytest.raises(BenchError, match="has changed"):
         load("timm:test_vit")
 

@@ -317,7 +317,7 @@ CHANGES = {
         ("backbone", "unknown adapter 'gone'"),
         ("method", "unknown method 'gone'"),
         ("weights", "fetch clip-vit-b-16"),
-        ("root", "no such file or folder"),
+        ("root", "no such file or folder; say where the data set folder lies here with --root"),
     ],
 )
 def test_what_cannot_be_done_again_is_refused_before_torch_is_loaded(tmp_path, spoil, said):

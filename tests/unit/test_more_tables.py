@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from fake_results import COOP, KNOWING, FakeResults
+from fake_results import COOP, FEW, KNOWING, FakeResults
 from markdown_it import MarkdownIt
 from result_tables import NASTY
 
@@ -111,8 +111,8 @@ def filled():
 
 def test_leaderboard_puts_data_sets_across_and_protocols_in_blocks():
     table = leaderboard.table(filled())
-    assert table.header == ("Protocol", "Backbone", "Method", "a", "b")
-    found = lines(table, 3)
+    assert table.header == ("Protocol", "Backbone", "Method", "Trained", "a", "b")
+    found = {heads[:3]: numbers for heads, numbers in lines(table, 4).items()}
     on = "clip-tiny (8 × 1)"
     half = f"{100 * 0.1 / math.sqrt(3) * T2:.1f}"  # seeds lie 0.1 apart
     # means of groups: (.7 + .7 + .8) / 3
@@ -133,7 +133,7 @@ def test_leaderboard_marks_the_best_of_one_data_set_protocol_and_backbone():
         facts = {**COOP, "label": "Worse", "method": "Worse", "bank": "bank-a", "seed": seed}
         results.add([0.1, 0.2, 0.3], dataset="a", backbone="other", **facts)
     rows = [row for block in leaderboard.table(results).blocks for row in block]
-    marked = {(row[1].text, row[2].text): [cell.bold for cell in row[3:]] for row in rows}
+    marked = {(row[1].text, row[2].text): [cell.bold for cell in row[4:]] for row in rows}
     # On each of 3 groups CoOp is better by exactly .5: p = 2 / 2^3 = .25, a tie; the best of each are bold.
     assert marked["clip-tiny (8 × 1)", "CoOp"] == [True, True]
     assert marked["clip-tiny (8 × 1)", "Worse"] == [True, True]
@@ -144,11 +144,35 @@ def test_leaderboard_marks_the_best_of_one_data_set_protocol_and_backbone():
     apart.add([0.1, 0.1, 0.2], backbone="other")
     assert bolds(leaderboard.table(apart)) == {"86.7 ± 14.3"}
     apart_rows = [row for block in leaderboard.table(apart).blocks[1:] for row in block]
-    assert [(row[2].text[:5], row[3].bold) for row in apart_rows] == [
+    assert [(row[2].text[:5], row[4].bold) for row in apart_rows] == [
         ("worse", False),
         ("zero-", True),
         ("zero-", False),
     ]
+
+
+def test_leaderboard_tells_what_was_trained_and_fits_a_terminal():
+    results, config = FakeResults(), "tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
+    results.add()
+    results.add(**COOP)
+    results.add(
+        **{
+            **FEW,
+            "backbone": config,
+            "num_views": 250,
+            "trainable": "all",
+            "label": "trained recogniser, 3 epochs, 64 px",
+        }
+    )
+    table = leaderboard.table(results)
+    assert table.header[:4] == ("Protocol", "Backbone", "Method", "Trained")
+    assert [row[3].text for block in table.blocks for row in block] == ["—", "none", "prompt", "all"]
+    assert not any(row[3].marks for block in table.blocks for row in block), "footnotes are the method's"
+    drawn = [line for line in _tables.text(table).splitlines() if line.startswith("|")]
+    assert {len(line) for line in drawn} == {len(drawn[0])} and len(drawn[0]) < 120
+    start = next(number for number, line in enumerate(drawn) if "tsm_" in line)
+    column = "".join(line.split("|")[2] for line in drawn[start : start + 5])
+    assert column.replace(" ", "") == f"{config}(8×250)", "nothing of a long name is lost"
 
 
 def test_leaderboard_tells_missing_seeds_failures_and_toy_names():
@@ -162,7 +186,7 @@ def test_leaderboard_tells_missing_seeds_failures_and_toy_names():
     assert "no run for seed 2 on split test" in said(table)
     assert _grid.TOY_NAMES in said(table)
     assert "failed: disk full" in said(table)
-    assert lines(table, 3)["few-shot, K = 4", "clip-tiny (8 × 1)", "C"] == ["failed"]
+    assert lines(table, 4)["few-shot, K = 4", "clip-tiny (8 × 1)", "C", "prompt"] == ["failed"]
 
 
 def test_leaderboard_leaves_base_to_novel_to_its_own_table():
@@ -341,6 +365,15 @@ def test_cost_is_told_where_the_most_videos_and_shots_are():
     }
     assert table.frame["fit_seconds"].item() == 13.0 and table.frame["hardware"].item() == "2 x Xeon"
     assert "wall-clock" in said(table) and "2 x Xeon" in said(table) and "not recorded" not in said(table)
+
+
+def test_cost_tells_where_test_views_are_of_another_size_than_training():
+    results = FakeResults()
+    results.add([0.5] * 3, **{**COOP, **COSTS, "resolution": 73, "train_resolution": 64})
+    assert "trained on pictures of 64 pixels; its test views are crops of another size" in said(cost.table(results))
+    alike = FakeResults()
+    alike.add([0.5] * 3, **{**COOP, **COSTS, "train_resolution": 224})
+    assert "crops of another size" not in said(cost.table(alike))
 
 
 def test_cost_tells_older_runs_and_several_machines():

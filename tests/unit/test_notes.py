@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fake_results import COOP, KNOWING, FakeResults
 
+from bench.contracts import UNTRAINED
 from bench.stats import Interval, paired_over_splits
 from results import _cells, _data, _notes, _tables, ablation, backbones, base_to_novel, cost, leaderboard
 from results._units import group_differences
@@ -22,8 +23,9 @@ def said(table):
 def shown(table):
     """Method -> its last cell, with the texts of its footnotes."""
     texts = dict(table.footnotes)
+    method = table.header.index("Method") if "Method" in table.header else -2
     rows = [row for block in table.blocks for row in block]
-    return {row[-2].text: (row[-1].text, row[-1].bold, [texts[mark] for mark in row[-1].marks]) for row in rows}
+    return {row[method].text: (row[-1].text, row[-1].bold, [texts[mark] for mark in row[-1].marks]) for row in rows}
 
 
 def two_seeds_rows(results, gap=0.2, seeds=(1, 2, 3)):
@@ -342,3 +344,26 @@ def test_what_is_known_against_a_data_set_is_under_every_table_of_what_is_learnt
     zero.add(**{**ZERO})
     zero.runs["beware"] = "the list is wrong about three clips"
     assert "the list is wrong" not in said(leaderboard.table(zero))
+
+
+def test_random_weights_are_told_wherever_the_backbone_is_named():
+    results = FakeResults()
+    results.add(backbone="tsm_imagenet-pretrained", pretraining=UNTRAINED)
+    results.add(backbone="tsm_imagenet-pretrained-own", pretraining="not stated (own weights)")
+    for table in (leaderboard.table(results), cost.table(results), next(backbones.tables(results))):
+        shown = _tables.markdown(table)
+        assert "tsm_imagenet-pretrained, random weights (8 × 1)".replace("_", "\\_") in shown, table.name
+        assert "tsm_imagenet-pretrained-own (8 × 1)".replace("_", "\\_") in shown, table.name
+
+
+def test_what_others_trained_on_the_data_set_itself_stands_among_the_supervised():
+    results = FakeResults()
+    for backbone, data in (("clip", "WIT-400M"), ("tsm", "ImageNet, Kinetics-400")):
+        results.add(dataset="kinetics400, at most 5 a class", backbone=backbone, pretraining=data, protocol="zero_shot")
+    table = leaderboard.table(results)
+    rows = [[cell.text for cell in row[:2]] for block in table.blocks[1:] for row in block]
+    assert rows == [["zero-shot", "clip (8 × 1)"], ["cross-subject", "tsm (8 × 1)"]]
+    assert "stand under cross-subject: zero-shot, class names on tsm" in said(table)
+    other = FakeResults()
+    other.add(dataset="ucf101", backbone="tsm", pretraining="ImageNet, Kinetics-400", protocol="zero_shot")
+    assert "stand under" not in said(leaderboard.table(other))

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from small_weights import CUSTOM, SMALL, put, state_of
 
-from adapters import _weights
+from adapters import _state, _weights
 from bench import plugins
 from bench.contracts import TEXT, BenchError
 
@@ -66,6 +66,10 @@ def test_a_tag_is_looked_for_in_its_folder(monkeypatch):
     facts = load(name).facts
     assert (facts.name, facts.weights) == ("ViT-H-14--laion2b_s32b_b79k", "laion2b_s32b_b79k")
     assert _weights.locked(name) == facts.weights_sha256
+    put(name, {"other": torch.zeros(2)})
+    monkeypatch.setattr(_state, "_opened", lambda *given: pytest.fail("it was opened"))
+    with pytest.raises(BenchError, match="has changed"):
+        load(name)
 
 
 COCA = {

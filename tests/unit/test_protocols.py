@@ -124,6 +124,18 @@ def test_the_class_that_has_too_few_is_named():
         views(Manifest("mine", CLASSES, few), "few_shot", "1", 1, 2)
 
 
+def test_a_limit_that_is_why_there_are_too_few_is_named_and_one_that_is_not_is_not():
+    m = manifest()
+    for asked in (("few_shot", "1", 1, 4), ("cross_subject", "1", 1, None)):
+        with pytest.raises(
+            BenchError, match=r"'jump' has only 3 in training.*--limit is why: the whole data set has enough"
+        ):
+            views(m.limited(3), *asked)
+    with pytest.raises(BenchError, match="'jump' has only 3 in training") as found:
+        views(m.limited(3), "few_shot", "1", 1, 40)
+    assert "--limit" not in str(found.value)
+
+
 def test_a_published_validation_part_is_used():
     m = manifest(train_groups=4, val_groups=2, per_group=3)
     v = views(m, "few_shot", "1", 1, 5)

@@ -42,11 +42,13 @@ def test_all_that_is_missing_is_told_at_once_and_where_it_goes(command, home, mo
     assert "python -m bench fetch clip-vit-b-16" in said and str(home / "weights" / "clip-vit-b-16") in said
     assert "UCF-101 does not come with the project" in said and "--root FOLDER" in said
     assert not (home / "runs").exists() and not (home / "manifests").exists(), "before any work"
+    code, _, said = command("reproduce", frozen_clip().name, "--root", tmp_path / "nowhere")
+    assert code == 2 and "nowhere: there is no such file or folder the weights: " in said, "the videos first"
     monkeypatch.setattr(plugins.find("adapters", "clip-vit-b-16"), "at_hand", lambda name: "")
     code, _, said = command("reproduce", frozen_clip().name)
     assert "fetch" not in said and "--root FOLDER" in said
     code, _, said = command("reproduce", frozen_clip().name, "--root", tmp_path / "nowhere")
-    assert code == 2 and "there is no such file or folder" in said
+    assert code == 2 and "nowhere: there is no such file or folder" in said
 
 
 def rows(**wanted):
@@ -79,7 +81,7 @@ def test_a_checkpoint_of_mmaction2_is_looked_for_in_one_place_and_used_from_ther
     assert code == 2 and f"put {file} at {path} (MMAction2's index has it at " in said
     path.parent.mkdir(parents=True)
     path.touch()
-    (spec,) = reported.specs(row, reported.Here(root="/videos"))
+    (spec,) = reported.specs(row, reported.Here(root=str(tmp_path)))
     assert spec.backbone == f"mmaction2:c2d_r50-in1k-pre-nopool_8xb32-8x8x1-100e_kinetics400-rgb@{path}"
     assert (spec.method, spec.protocol, dict(spec.config)) == (
         *("mmaction2_as_is", "zero_shot"),
@@ -95,20 +97,20 @@ def test_a_checkpoint_of_mmaction2_is_looked_for_in_one_place_and_used_from_ther
     )
 
 
-def test_the_spec_is_the_numbers_own(monkeypatch):
+def test_the_spec_is_the_numbers_own(monkeypatch, tmp_path):
     monkeypatch.setattr(plugins.find("adapters", "clip-vit-b-16"), "at_hand", lambda name: "")
-    found = reported.specs(frozen_clip(), reported.Here(root="/videos"))
+    found = reported.specs(frozen_clip(), reported.Here(root=str(tmp_path)))
     assert {(spec.backbone, spec.method, spec.protocol, spec.frames.num_frames) for spec in found} == {
         ("clip-vit-b-16", "zero_shot", "zero_shot", 16)
     }
     assert [spec.split for spec in found] == ["1", "2", "3"]
     (row,) = rows(method="Frozen CLIP", dataset="HMDB-51", metric="HM")
-    (spec,) = reported.specs(row, reported.Here(root="/videos"))
+    (spec,) = reported.specs(row, reported.Here(root=str(tmp_path)))
     assert (spec.protocol, spec.shots, spec.split, dict(spec.config)) == (
         *("base_to_novel", 16, "1"),
         {"text": "templates"},
     )
-    said = reported.Here(root="/videos", config=(("text", "class_names"),), backbone="tiny-clip")
+    said = reported.Here(root=str(tmp_path), config=(("text", "class_names"),), backbone="tiny-clip")
     (spec,) = reported.specs(row, said)
     assert dict(spec.config) == {"text": "class_names"} and spec.backbone == "tiny-clip"
 

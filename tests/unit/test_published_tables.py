@@ -106,6 +106,39 @@ def test_a_metric_that_no_run_has_is_in_no_table(home):
     assert "no interval" in dict(table.footnotes)[top5[-1].marks[0]]
 
 
+def test_a_recogniser_as_it_is_stands_beside_the_fully_supervised_numbers_of_its_own_data_set(home):
+    facts = {"dataset": "kinetics400", "protocol": "zero_shot", "shots": None, "pretraining": "ImageNet, Kinetics-400"}
+    columns = made_runs.record()["columns"] | facts | {"method": "mmaction2_as_is", "label": "recogniser as is"}
+    made_runs.complete(home, "a1b2c3d4e5f6", columns=columns)
+    (table,) = published_numbers.tables(Results(home))
+    assert "cross-subject" in table.title and "recogniser as is" in {
+        line[2] for line in block(table, "top1", "measured")
+    }
+    assert (
+        len(block(table, "top1", "reported"))
+        == len(published.beside("kinetics400", "cross_subject", 0, {"1"}, "top1"))
+        > 100
+    )
+    assert any("Trained by others on the data set's own training videos" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("pretraining", "dataset", "expected"),
+    [
+        ("ImageNet, Kinetics-400", "kinetics400", True),
+        ("Kinetics-710 + Kinetics-400", "Kinetics-710", True),
+        ("WIT-400M (CLIP), then Kinetics-400 fully supervised: contaminated for Kinetics", "kinetics400", True),
+        ("WIT-400M (CLIP), then Kinetics-400 fully supervised: contaminated for Kinetics", "kinetics", False),
+        ("ImageNet, Kinetics-400", "kinetics600", False),
+        ("procedural stick figures (toy scale)", "toy", False),
+        ("not stated (own weights)", "ucf101", False),
+        ("", "", False),
+    ],
+)
+def test_what_a_backbone_was_trained_on_is_read_from_its_facts(pretraining, dataset, expected):
+    assert published.trained_on(pretraining, dataset) is expected
+
+
 def test_draws_of_classes_are_called_so_and_stand_beside_no_split(home):
     (table,) = published_numbers.tables(measured(home, "kinetics600", "zero_shot", None))
     assert {line[7] for line in block(table, "top1", "reported")} == {"not told"}

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from baselines import _recognizer_training, _recognizers, mmaction2_recognizer
-from bench import metrics, recognizers, stopping, training_log
+from bench import cost, metrics, recognizers, stopping, training_log
 from bench.compat import mmaction2, mmaction2_data, mmaction2_schedule
 from bench.contracts import BenchError, Video, Videos
 
@@ -181,6 +181,17 @@ def test_the_tables_count_the_frames_and_views_that_are_shown(name, frames, stag
         == told["frames"] * told["clips"] * told["crops"]
     )
     assert told["frames"] == (1 if name == TSN else frames or 8 if name == TSM else frames or 16)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "views", "sides"), [(64, "test", (73, 64)), (64, "one", (64, 64)), (None, "test", (256, 224))]
+)
+def test_the_tables_tell_the_sizes_of_training_and_of_test_views(resolution, views, sides, monkeypatch):
+    """TSM is tested on crops of 256 pixels where it is trained on 224."""
+    monkeypatch.setattr(_recognizers, "operations", lambda *given: cost.Operations(1.0, ""))
+    adapter = SimpleNamespace(recipe=recipe(TSM), facts=SimpleNamespace(architecture=TSM))
+    told = mmaction2_recognizer.columns(mmaction2_recognizer.Config(resolution=resolution, views=views), adapter)
+    assert (told["resolution"], told["train_resolution"]) == sides
 
 
 def test_every_video_comes_once_an_epoch_and_a_restart_leaves_out_what_was():

@@ -65,40 +65,46 @@ def test_a_folder_is_one_folder_below_weights(name, folder):
 # --- that it stays the same -------------------------------------------------------------------------------------
 
 
+def verified(*given, **named):
+    """What a file that is loaded is verified to be."""
+    with _weights.verified(*given, **named) as found:
+        return found
+
+
 def lock():
     return json.loads(_weights.lock_file().read_text())
 
 
 def test_the_first_hash_is_locked_and_another_content_refused():
     path = put("a", state_of(SMALL))
-    first = _weights.verified("a", path)
+    first = verified("a", path)
     assert first == _state.sha256(path) == lock()["a"]["model.safetensors"]["sha256"] == _weights.locked("a")
-    assert _weights.verified("a", path) == first
+    assert verified("a", path) == first
     put("a", {"other": torch.zeros(2)})
     with pytest.raises(BenchError, match=rf'has changed.*{first}.*remove the entry "a" from .*lock.json'):
-        _weights.verified("a", path)
+        verified("a", path)
     _weights.lock_file().write_text(json.dumps({k: v for k, v in lock().items() if k != "a"}))
-    assert _weights.verified("a", path) != first
+    assert verified("a", path) != first
 
 
 def test_another_file_in_its_place_is_another_content():
     path = put("a", state_of(SMALL))
-    first = _weights.verified("a", path)
+    first = verified("a", path)
     moved = path.rename(path.with_name("renamed.safetensors"))
-    assert _weights.verified("a", moved) == first
+    assert verified("a", moved) == first
     moved.unlink()
     with pytest.raises(BenchError, match=f"new.safetensors has changed.*{first} was loaded as a before"):
-        _weights.verified("a", put("a", {"other": torch.zeros(2)}, "new.safetensors"))
+        verified("a", put("a", {"other": torch.zeros(2)}, "new.safetensors"))
 
 
 def test_another_file_beside_the_locked_one_is_another_content_unless_it_is_a_part():
     first = put("a", state_of(SMALL))
-    _weights.verified("a", first)
+    verified("a", first)
     beside = put("a", {"other": torch.zeros(2)}, "beside.safetensors")
     with pytest.raises(BenchError, match="beside.safetensors has changed"):
-        _weights.verified("a", beside)
+        verified("a", beside)
     parts = [first.name, beside.name]
-    assert _weights.verified("a", beside, together=parts) != _weights.verified("a", first, together=parts)
+    assert verified("a", beside, together=parts) != verified("a", first, together=parts)
 
 
 def test_a_file_that_is_put_there_while_the_old_one_is_read_is_not_trusted(monkeypatch):
@@ -111,15 +117,27 @@ def test_a_file_that_is_put_there_while_the_old_one_is_read_is_not_trusted(monke
         return found
 
     monkeypatch.setattr(_state, "sha256", replaced_meanwhile)
-    assert _weights.verified("a", path) == first
+    with pytest.raises(BenchError, match="was changed while it was loaded"):
+        verified("a", path)
     monkeypatch.setattr(_state, "sha256", real)
-    with pytest.raises(BenchError, match="has changed"):
-        _weights.verified("a", path)
+    assert verified("a", path) != first, "nothing was locked"
+
+
+def test_what_is_known_to_be_another_file_is_not_opened_and_what_cannot_be_opened_is_not_locked():
+    path = put("a", state_of(SMALL))
+    with pytest.raises(ZeroDivisionError), _weights.verified("a", path):
+        1 / 0  # noqa: B018
+    assert not _weights.lock_file().exists()
+    verified("a", path)
+    put("a", {"other": torch.zeros(2)})
+    for pinned in (None, "0" * 64):
+        with pytest.raises(BenchError), _weights.verified("a", path, pinned):
+            pytest.fail("it was opened")
 
 
 def test_a_change_that_keeps_size_and_time_is_seen():
     path = put("a", state_of(SMALL))
-    _weights.verified("a", path)
+    verified("a", path)
     before = path.stat()
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -127,25 +145,25 @@ def test_a_change_that_keeps_size_and_time_is_seen():
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     with pytest.raises(BenchError, match="has changed"):
-        _weights.verified("a", path)
+        verified("a", path)
 
 
 def test_a_file_that_stays_is_not_read_again_and_one_that_moved_is(monkeypatch):
     path = put("a", state_of(SMALL))
-    first, read = _weights.verified("a", path), []
+    first, read = verified("a", path), []
     monkeypatch.setattr(_state, "sha256", lambda p: read.append(p) or first)
-    assert _weights.verified("a", path) == first and not read
+    assert verified("a", path) == first and not read
     os.utime(path)
-    assert _weights.verified("a", path) == first and read == [path]
-    assert _weights.verified("a", path) == first and read == [path]
+    assert verified("a", path) == first and read == [path]
+    assert verified("a", path) == first and read == [path]
 
 
 def test_the_pin_outranks_the_lock():
     path = put("a", state_of(SMALL))
     found = _state.sha256(path)
-    assert _weights.verified("a", path, found) == found
+    assert verified("a", path, found) == found
     with pytest.raises(BenchError, match=f"{found}, but the published weights of a have {'0' * 64}"):
-        _weights.verified("a", path, "0" * 64)
+        verified("a", path, "0" * 64)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"a": 1}', '{"a": {"f": {}}}'])
@@ -153,7 +171,7 @@ def test_a_damaged_lock_is_refused(content):
     path = put("a", state_of(SMALL))
     _weights.lock_file().write_text(content)
     with pytest.raises(BenchError, match="cannot be read as the lock"):
-        _weights.verified("a", path)
+        verified("a", path)
 
 
 def test_names_locked_at_the_same_time_are_all_kept():

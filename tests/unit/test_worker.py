@@ -34,7 +34,7 @@ def done(monkeypatch, job):
     """What was done, in order: a feature task by its lease; a run, which is complete then."""
     found = []
 
-    def do(stage, task, home):
+    def do(stage, task, home, count):
         found.append(task["lease"])
         if stage == "runs":
             finish(home, task["lease"])
@@ -79,6 +79,24 @@ def test_the_stage_of_features_leaves_the_runs_alone(job, done):
     worker.work(str(job.folder), "features")
     assert done == ["features-0", "features-1"] and job.open_tasks("runs") == [0, 1, 2, 3, 4]
     assert [r["encoded"] for r in job.results("features")] == [3, 3]
+
+
+def test_videos_are_counted_while_they_are_encoded(tmp_path, monkeypatch):
+    features = [{"lease": f"features-{n}", "positions": list(range(64))} for n in range(2)]
+    job = jobs.create(tmp_path, {"features": features}, {"source": source_digest()})
+    seen = []
+
+    def do(stage, task, home, count):
+        for _ in range(4):
+            count(16)
+        return {"encoded": 64, "failed": 0}
+
+    monkeypatch.setattr(worker, "_do", do)
+    monkeypatch.setattr(worker, "NOTE_S", 0)
+    assert job.num_videos() == (0, 128)
+    job.attempt("features", 1)  # of a worker that died before it noted anything
+    worker.work(str(job.folder), "features", tick=lambda: seen.append(job.num_videos()))
+    assert seen == [(n, 128) for n in (16, 32, 48, 64, 64, 80, 96, 112, 128, 128)]
 
 
 def test_checkpoints_of_complete_runs_go_and_those_of_the_others_stay(job, done):
@@ -168,11 +186,11 @@ def test_a_run_that_somebody_finished_before_the_lease_was_ours_is_not_done_agai
 def fail(monkeypatch, error, at=IDS[1]):
     do, tries = worker._do, []
 
-    def failing(stage, task, home):
+    def failing(stage, task, home, count):
         if task["lease"] == at:
             tries.append(1)
             raise error
-        return do(stage, task, home)
+        return do(stage, task, home, count)
 
     monkeypatch.setattr(worker, "_do", failing)
     return tries
@@ -198,7 +216,7 @@ def test_the_machine_s_failure_is_tried_again_and_given_up_after_so_many_times(j
 
 
 def test_a_disk_that_stays_full_does_not_keep_the_workers_for_ever(job, done, monkeypatch):
-    def full(stage, task, home):
+    def full(stage, task, home, count):
         raise OSError(28, "No space left on device")
 
     waited = []
@@ -271,8 +289,8 @@ def test_being_stopped_counts_for_no_try_and_frees_what_was_held(job, done, monk
 def test_a_signal_ends_it_after_the_task_in_hand(job, done, monkeypatch):
     do = worker._do
 
-    def signalled(stage, task, home):
-        result = do(stage, task, home)
+    def signalled(stage, task, home, count):
+        result = do(stage, task, home, count)
         if task["lease"] == IDS[1]:
             os.kill(os.getpid(), signal.SIGTERM)
         return result

@@ -10,6 +10,7 @@ from stored import CLASSES, NUM, fill, manifest_of, store_of
 from bench import features
 from bench.contracts import BenchError
 from bench.features import row_keys
+from bench.forward import Encoder
 from bench.frames import read
 from bench.manifest import build
 
@@ -76,13 +77,16 @@ def test_a_second_fill_encodes_nothing(root, tmp_path):
     assert adapter.num_encoded == 6
 
 
-def test_a_fill_of_more_encodes_only_what_is_new(root, tmp_path):
+def test_a_fill_of_more_encodes_only_what_is_new(root, tmp_path, monkeypatch):
     adapter, manifest = FakeAdapter(), manifest_of(root)
     store, steps = store_of(tmp_path, adapter), []
     fill(store, manifest, adapter, [1, 4])
     done = fill(store, manifest, adapter, range(6), progress=steps.append)
     assert (done.stored, done.encoded, sum(steps)) == (2, 4, 4)
-    assert adapter.num_encoded == 6
+    monkeypatch.setattr(Encoder, "size", lambda self, video: 1)
+    fill(store_of(tmp_path / "other", adapter), manifest, adapter, range(6), progress=steps.append)
+    assert steps[-6:] == [1] * 6, "batch by batch, not shard by shard"
+    assert adapter.num_encoded == 12
 
 
 def test_other_labels_splits_ids_and_paths_use_the_same_rows(root, tmp_path):
