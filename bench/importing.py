@@ -161,8 +161,9 @@ def import_predictions(
         "group_kind": manifest.group_kind,
         "probabilities": source.kind != "ranking",
     }
-    others = _others(home, run_id, columns)
-    _room(others, source, columns, replace)
+    there = _cell(home, columns)
+    others = _others(there, run_id, columns)
+    _room(others, there, source, columns, replace)
     new = not store.is_complete(home, run_id)
     record = {
         "spec": to_dict(spec),
@@ -173,17 +174,21 @@ def import_predictions(
     }
     if new:
         store.write(home, run_id, record, predictions, rescoring.score(predictions))
-    for other in others:  # only now: of a kill in between both are left, and the same command removes them
-        store.remove(home, other["run_id"])
-    return Imported(run_id, new, report, tuple(other["run_id"] for other in others))
+    replaced: list[str] = []
+    while others:  # only now: of a kill in between both are left, and the same command removes them
+        for other in others:
+            store.remove(home, other["run_id"])
+            replaced.append(other["run_id"])
+        others = _others(_cell(home, columns), run_id, columns)  # older versions show once the newest is gone
+    return Imported(run_id, new, report, tuple(replaced))
 
 
 # What the imported runs of one cell of a table share.
 _CELL = ("manifest", "label", "protocol", "backbone", "num_frames", "num_views")
 
 
-def _others(home: Path, run_id: str, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The other imported runs of the cell that a run is of, by split and seed, as far as they and it cannot be of one number."""
+def _cell(home: Path, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The imported runs of the cell that a run is of, by split and seed."""
     runs = Results(home, columns["manifest"]).runs
     if runs.empty:
         return []
@@ -193,17 +198,29 @@ def _others(home: Path, run_id: str, columns: Mapping[str, Any]) -> list[dict[st
         shots = None if pd.isna(run["shots"]) else int(run["shots"])
         # A list of videos that is not the only one under its name is called by both there.
         named = str(run["dataset"]).split(" [rows ")[0]
-        of_cell = (named, shots) == (columns["dataset"], columns["shots"]) and all(
-            run[name] == columns[name] for name in _CELL
-        )
-        again = (run["split"], run["seed"]) == (columns["split"], columns["seed"])
-        same = columns["series"] == run["series"] or run["run_id"] == run_id  # the tables show the newest of a series
-        if of_cell and not same and (again or run["setting"] != columns["setting"]):
-            found.append({**{str(name): value for name, value in run.items()}, "again": again})
+        if (named, shots) == (columns["dataset"], columns["shots"]) and all(run[n] == columns[n] for n in _CELL):
+            found.append({str(name): value for name, value in run.items()})
     return sorted(found, key=lambda run: (str(run["split"]), run["seed"]))
 
 
-def _room(others: Sequence[Mapping[str, Any]], source: Source, columns: Mapping[str, Any], replace: bool) -> None:
+def _others(cell: Sequence[Mapping[str, Any]], run_id: str, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The runs of its cell that cannot be of one number with a run; `again` are those of its own split and seed."""
+    found = []
+    for run in cell:
+        again = (run["split"], run["seed"]) == (columns["split"], columns["seed"])
+        same = columns["series"] == run["series"] or run["run_id"] == run_id  # the tables show the newest of a series
+        if not same and (again or run["setting"] != columns["setting"]):
+            found.append({**run, "again": again})
+    return found
+
+
+def _room(
+    others: Sequence[Mapping[str, Any]],
+    cell: Sequence[Mapping[str, Any]],
+    source: Source,
+    columns: Mapping[str, Any],
+    replace: bool,
+) -> None:
     """Raises BenchError where a run would make its cell of the tables one without a number."""
     kept = [run for run in others if not (replace and run["again"])]
     if not kept:
@@ -212,10 +229,11 @@ def _room(others: Sequence[Mapping[str, Any]], source: Source, columns: Mapping[
     where = f"{columns['protocol']}" + (f", K = {columns['shots']}" if columns["shots"] else "")
     if alike := [run for run in kept if run["again"]]:
         top1 = ", ".join(f"{100 * run['top1']:.2f}" for run in alike)
+        free = 1 + max(run["seed"] for run in cell if run["split"] == columns["split"])
         raise BenchError(
             f"{source.name!r} has predictions for {columns['dataset']}, {where}, split {columns['split']}, seed {columns['seed']} "
             f"already (run {ids}, top-1 {top1}), and this file has others; nothing was written. If it is a correction, --replace puts "
-            f"it in their place; if it is another run of the same system, --seed {columns['seed'] + 1} keeps both, and tables show "
+            f"it in their place; if it is another run of the same system, --seed {free} keeps both, and tables show "
             "their mean; if it is another system, give it another --name"
         )
     raise BenchError(

@@ -2,7 +2,8 @@
 
 `jobs/<id>/` holds `submission.json`, the tasks of each stage (`features.jsonl`, `runs.jsonl`), and one small file for each event:
 `done/<stage>-<n>.json` what a task came to, or `done/<stage>-<n>.lost` that it was given up; `attempts/<stage>-<n>.<token>` a worker
-began it. A run is also done when its own folder says so, whoever did it; that folder is the only truth about it. So is a study's.
+began it, and holds of features how many videos it is through with. A run is also done when its own folder says so, whoever did it; that
+folder is the only truth about it. So is a study's.
 """
 
 from __future__ import annotations

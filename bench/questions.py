@@ -57,4 +57,5 @@ def questions(spec: RunSpec, home: Path, progress: Progress = silent, labels: bo
 
 def _tells(video_id: str, path: str, label: str) -> bool:
     """Whether a video's class stands in what it is called."""
-    return any(loose(label) in loose(text) for text in (video_id, *Path(path).parts[-2:]))
+    name = loose(label)  # "" of one that is all signs, which stands in everything
+    return name != "" and any(name in loose(text) for text in (video_id, *Path(path).parts[-2:]))

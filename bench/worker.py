@@ -47,7 +47,7 @@ def work(
         index: which of the stage's `count` workers this is.
         linger_s: how long to wait for tasks of this stage that other workers hold, to take over what they leave undone. What the
             stages before leave undone is waited for as long as it is in somebody's hands: nothing can begin without it.
-        tick: called after every task.
+        tick: called after every task, and about once a second while videos are encoded.
 
     Raises:
         BenchError: the code is not what was submitted, or this machine lacks the GPU that it is to use.
@@ -183,7 +183,8 @@ def _attempt(job: Job, stage: str, number: int, task: dict[str, Any], tick: Call
 def _say(text: str) -> None:
     """A line of this worker's log, with the time; none where the process is the one that launched, and shows bars."""
     if _log_name():
-        print(time.strftime("%H:%M:%S"), text, flush=True)
+        with suppress(OSError):  # a full disk is told by what must be written
+            print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
 def _end_with_gpu(error: Exception) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.contracts import RANDOM_WEIGHTS, UNTRAINED
+from bench.contracts import shown_name
 from bench.published import trained_on
 from bench.specs import FIXED_CONTROLS, list_name, split_control
 
@@ -100,8 +100,8 @@ def normal(source: pd.DataFrame) -> pd.DataFrame:
     for name in ("needs_train", "toy_scale"):
         runs[name] = runs[name].astype(bool)
     if "pretraining" in runs:
-        drawn = runs["pretraining"] == UNTRAINED  # the name of a config says what its released weights were trained on
-        runs["backbone"] = runs["backbone"].mask(drawn, runs["backbone"] + RANDOM_WEIGHTS)
+        called = list(map(shown_name, runs["backbone"], runs["pretraining"]))
+        runs["backbone"] = pd.Series(called, index=runs.index, dtype=object)
         runs[ASKED], runs["protocol"] = runs["protocol"], _protocols(runs)
     runs["top1"] = pd.to_numeric(runs["top1"]) if "top1" in runs else math.nan
     return runs

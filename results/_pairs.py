@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from results import _notes, _plots
 from results._data import grouped
-from results._keys import column_name, protocol_name
+from results._keys import SUPERVISED, column_name, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,7 +129,8 @@ def _pair(whole: Board, done: Sequence[Cell]) -> Pair:
         plain = [c for c in here if c.key.method == "coop"]
         if knowing and plain:
             return Pair(_best(knowing), _best(plain))
-    zero = [cell for cell in done if cell.key.protocol == "zero_shot" and cell.key.bank_control == "none"]
+    untrained = [cell for cell in done if cell.key.protocol in ("zero_shot", SUPERVISED) and not cell.key.needs_train]
+    zero = [cell for cell in untrained if cell.key.bank_control == "none"]
     described, named = (
         [cell for cell in zero if whole.distinct("text_source", [cell]) == [source]]
         for source in ("descriptions", "class_names")

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.contracts import shown_name
 from results._keys import PROTOCOLS, column_name, protocol_name
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ class Shown:
     @property
     def column(self) -> tuple[str, int, int, str]:
         """Backbone, frames, views, precision."""
-        told = self.record.columns
-        return told["backbone"], told["num_frames"], told["num_views"], told["precision"]
+        return _column(self.record)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -59,8 +59,7 @@ def shown(results: ResultsView) -> list[Shown]:
         told = record.columns
         protocol = str(told["protocol"])
         known = PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS)
-        column = told["backbone"], told["num_frames"], told["num_views"], told["precision"]
-        return told["dataset"], known, protocol, told["shots"] or 0, column, told["method"]
+        return told["dataset"], known, protocol, told["shots"] or 0, _column(record), told["method"]
 
     ordered = sorted(results.studies, key=lambda record: (place(record), record.budget, record.study_id))
     several, met = Counter(map(place, ordered)), Counter[tuple[Any, ...]]()
@@ -71,6 +70,12 @@ def shown(results: ResultsView) -> list[Shown]:
         found.append(Shown(record, _method_name(str(record.columns["label"])) + more, met[here]))
         met[here] += 1
     return found
+
+
+def _column(record: Record) -> tuple[str, int, int, str]:
+    told = record.columns
+    backbone = shown_name(told["backbone"], told.get("pretraining"))
+    return backbone, told["num_frames"], told["num_views"], told["precision"]
 
 
 def _method_name(label: str) -> str:

@@ -133,7 +133,7 @@ def _wrapped(text: str, widest: int) -> list[str]:
     """A text in lines of at most so many characters, broken behind spaces and signs that join words, else anywhere."""
     lines = [""]
     for word in re.findall(r"[^\s_-]*[\s_-]?", text):
-        if len(lines[-1]) + len(word.rstrip()) > widest:
+        if lines[-1] and len(lines[-1]) + len(word.rstrip()) > widest:
             lines.append("")
         while len(word.rstrip()) > widest:
             lines[-1], word = word[:widest], word[widest:]

@@ -11,7 +11,7 @@ from rich.table import Table
 from bench import jobs, knowledge, plugins
 from bench.cli import _submissions as submissions
 from bench.cli._common import err, out, print_table
-from bench.contracts import RANDOM_WEIGHTS, UNTRAINED, BenchError
+from bench.contracts import BenchError, shown_name
 from bench.places import bench_home
 
 
@@ -116,7 +116,7 @@ def _runs(home: Path, each: bool) -> bool:
     if runs.empty:
         out.print(f"no runs yet in {home}" + ("" if jobs.all_ids(home) else "; make bench starts some"))
         return False
-    runs["backbone"] = runs["backbone"].mask(runs["pretraining"] == UNTRAINED, runs["backbone"] + RANDOM_WEIGHTS)
+    runs["backbone"] = list(map(shown_name, runs["backbone"], runs["pretraining"]))
     bad = runs[runs["status"].isin(["failed", "damaged"])]
     if each:
         for r in runs.to_dict("records"):

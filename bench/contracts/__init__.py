@@ -12,7 +12,6 @@ Torch is only needed by those who hold tensors, so nothing here imports it at ru
 
 from bench.contracts._backbones import (
     PROMPTS,
-    RANDOM_WEIGHTS,
     RECOGNIZER,
     SEGMENT_CENTRE,
     TEXT,
@@ -27,6 +26,7 @@ from bench.contracts._backbones import (
     TextLayer,
     Tokens,
     layered_text,
+    shown_name,
 )
 from bench.contracts._basics import BenchError, NotApplicable, digest
 from bench.contracts._datasets import DataRequest, DatasetFacts
@@ -38,7 +38,6 @@ __all__ = [
     "FRAMES",
     "KNOWLEDGE",
     "PROMPTS",
-    "RANDOM_WEIGHTS",
     "RECOGNIZER",
     "SEGMENT_CENTRE",
     "TEXT",
@@ -74,4 +73,5 @@ __all__ = [
     "digest",
     "layered_text",
     "make_config",
+    "shown_name",
 ]

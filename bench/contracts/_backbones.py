@@ -23,10 +23,12 @@ TEXT = "text"  # the adapter can embed sentences
 PROMPTS = "prompts"  # gradients can flow through its text tower into given embeddings
 RECOGNIZER = "recognizer"  # the adapter gives a copy of its recogniser that can be trained, and says how it was trained
 UNTRAINED = "none (random weights)"  # the pretraining of a backbone whose weights are drawn
-RANDOM_WEIGHTS = (
-    ", random weights"  # behind its name wherever that is shown: a config's name says what others trained it on
-)
 SEGMENT_CENTRE = "segment_centre"  # the frames in the middle of equal parts of a video (see bench.clips)
+
+
+def shown_name(name: str, pretraining: object) -> str:
+    """What a backbone is called wherever it is shown: a config's name says what others trained it on, so random weights are told."""
+    return f"{name}, random weights" if pretraining == UNTRAINED else name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,6 +155,11 @@ def test_leaderboard_tells_what_was_trained_and_fits_a_terminal():
     assert column.replace(" ", "") == f"{config}(8×250)", "nothing of a long name is lost"
 
 
+def test_a_word_that_is_too_long_begins_in_the_first_line():
+    assert _tables._wrapped("a" * 30 + " b", 28) == ["a" * 28, "aa b"]
+    assert _tables._wrapped("", 28) == [""]
+
+
 def test_leaderboard_tells_missing_seeds_failures_and_toy_names():
     results = FakeResults()
     results.add()

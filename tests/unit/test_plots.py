@@ -48,6 +48,16 @@ def test_the_pair_is_knowledge_against_coop_at_the_largest_common_k_otherwise_ze
     assert one.no_room == ("third (8 × 1)",) and one.unfinished == ("fourth (8 × 1)",)
 
 
+def test_untrained_rows_are_a_pair_where_others_trained_the_backbone_on_the_data_set_too():
+    results, on = FakeResults(), {"dataset": "kinetics400", "pretraining": "WIT-400M, then Kinetics-400"}
+    results.add((0.2, 0.2, 0.3), **on)
+    results.add((0.4, 0.2, 0.3), **{**KNOWING, **on})
+    results.add((0.9, 0.9, 0.9), **{**COOP, **on, "protocol": "cross_subject", "shots": None})
+    ((pair,),) = (one.pairs for one in _pairs.chosen(board(results)))
+    assert pair.base and (pair.cell.name, pair.base.name) == ("descriptions", "zero-shot, class names")
+    assert pair.cell.key.protocol == "cross_subject"
+
+
 def test_shuffled_descriptions_are_no_knowledge_and_the_best_stands_alone_without_a_baseline():
     results = FakeResults()
     results.add((0.2,), **COOP)

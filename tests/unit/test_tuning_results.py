@@ -9,6 +9,7 @@ from drawn import faults, figures
 from fake_results import FEW, FakeResults
 from golden_runs import proposals, tuned
 
+from bench.contracts import UNTRAINED
 from bench.stored_results import Results
 from bench.trials import Record, Trial
 from results import tuning, tuning_history, tuning_importance
@@ -108,6 +109,13 @@ def test_studies_of_one_place_are_told_apart_and_each_has_its_own_test_runs():
     assert found.frame["shown_as"].tolist() == [f"CoOp (study {s[:6]})" for s in (one, two)]
     assert found.frame["top1"].isna().tolist() == [True, False]
     assert any("Budgets or objectives differ on toy, few-shot, K = 4" in note for note in found.notes)
+
+
+def test_random_weights_are_told_with_the_backbone():
+    results = FakeResults()
+    results.add_study([({"c": 1.0}, (0.5,), ())], backbone="tsm", pretraining=UNTRAINED)
+    (line,) = [row for block in tuning.table(results).blocks for row in block]
+    assert line[1].text == "tsm, random weights (8 × 1)"
 
 
 def test_equal_budgets_are_not_complained_of():

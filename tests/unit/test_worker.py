@@ -75,6 +75,19 @@ def test_the_log_of_a_worker_tells_its_tasks_and_a_launcher_s_bars_are_left_alon
     ]
 
 
+def test_a_log_that_takes_no_more_ends_no_worker(job, done, monkeypatch):
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+        flush = write
+
+    monkeypatch.setattr(worker, "_log_name", lambda: "1_0_log.err")
+    monkeypatch.setattr("sys.stdout", Full())
+    worker.work(str(job.folder), "runs")
+    assert done == ["features-0", "features-1", *IDS] and job.total_attempts("runs") == 0
+
+
 def test_the_stage_of_features_leaves_the_runs_alone(job, done):
     worker.work(str(job.folder), "features")
     assert done == ["features-0", "features-1"] and job.open_tasks("runs") == [0, 1, 2, 3, 4]

@@ -79,6 +79,8 @@ def test_several_runs_of_one_system_are_told_apart_by_their_seed(command, home, 
     )
     (cell,) = board(Results(home)).cells
     assert (cell.status, cell.top1, len(cell.done)) == ("complete", pytest.approx(27 / 28), 2)
+    code, _, error = command(jsonl(tmp_path / "c.jsonl", good(_0=ranked("dive"))), "--protocol", "zero_shot")
+    assert code == 2 and "--seed 3 keeps both" in error, "one that is free"
 
 
 def test_scores_of_two_kinds_never_share_a_row(command, home, tmp_path):
@@ -100,6 +102,9 @@ def test_a_newer_version_of_the_judging_takes_the_place_of_the_older(command, ho
     assert command(file, "--protocol", "zero_shot")[0] == 0 and len(list(store.run_ids(home))) == 2
     (cell,) = board(Results(home)).cells
     assert (cell.status, len(cell.runs)) == ("complete", 1)
+    other = jsonl(tmp_path / "b.jsonl", good(_0=ranked("run")))
+    code, said, error = command(other, "--protocol", "zero_shot", "--replace")
+    assert code == 0 and only(home) in said, (error, "neither of the two versions comes back")
 
 
 def test_an_imported_run_cannot_be_done_again_and_says_so(command, home, tmp_path, capsys, monkeypatch):
