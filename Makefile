@@ -43,7 +43,7 @@ bench: $(STAMP) ## run a sweep (what is complete is not run again), print the le
 	@'$(PY)' -m bench run $(RUN) $(ARGS)
 test: $(STAMP) ## every test that this machine can run; those it cannot are skipped with the reason
 	@'$(PY)' -m pytest -n logical --dist loadfile --no-loadscope-reorder $(ARGS)
-test-full: $(STAMP) ## every test, the large backbones at real size too (up to 16 GB of memory), and the whole chaos run on a local Slurm
+test-full: $(STAMP) ## every test, the large backbones at real size (up to 16 GB of memory) and more kills too, and the whole chaos run on a local Slurm
 	@'$(PY)' -m pytest -n logical --dist loadfile --no-loadscope-reorder -m 'not perf and not slurm and not slurm_full' $(ARGS)
 	@$(SLURM) '$(PY)' -m pytest tests/slurm -m slurm_full $(ARGS)
 test-slurm: $(STAMP) ## the tests on a real Slurm, which is started for them: Debian or Ubuntu, as root; gets the packages itself

@@ -222,6 +222,7 @@ _ALSO = {
     "sthv1": ("ssv1",),
     "sthv2": ("ssv2",),
     "kinetics710": ("kinetics400", "kinetics600", "kinetics700"),
+    "momentsintimev1": ("mit", "mitv1", "momentsintime"),
 }
 
 

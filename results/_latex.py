@@ -108,9 +108,11 @@ def _latex_char(char: str) -> str:
 
 
 def _headed(table: Table) -> _Part:
-    """The table with first columns of text that are constant in each block, but for the last one, put into headings."""
+    """The table with first columns of text that are constant in each block, as far as the one that names rows, put into headings."""
     num = 0
-    while num < table.num_text - 1 and all(len({row[num].text for row in block}) == 1 for block in table.blocks):
+    while num < table.names % table.num_text and all(
+        len({row[num].text for row in block}) == 1 for block in table.blocks
+    ):
         num += 1
     blocks = []
     for block in table.blocks:

@@ -41,7 +41,8 @@ class Table:
     """A table before it takes a form.
 
     `header` has one name a column, the first `num_text` of them left-aligned; `blocks` are groups of rows between
-    rules; `footnotes` are (mark, text); `frame` is the long table behind the cells, one row a number: the CSV.
+    rules; `footnotes` are (mark, text); `frame` is the long table behind the cells, one row a number: the CSV. `names` is the column
+    of text that says what a row is, the last one unless told: it stands in the row in every form.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Table:
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
     footnotes: tuple[tuple[str, str], ...] = ()
+    names: int = -1
 
 
 @dataclass

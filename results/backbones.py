@@ -63,6 +63,7 @@ def _table(whole: Board, dataset: str, cells: Sequence[Cell]) -> _tables.Table:
         header=(*_HEADER, *map(column_name, columns)),
         blocks=((chance,), *blocks),
         num_text=len(_HEADER),
+        names=_HEADER.index("Method"),
         frame=pd.DataFrame(grid.records),
         notes=tuple(_notes.of(whole, cells, grid.verdicts.values())),
         footnotes=grid.feet.listed(),

@@ -60,6 +60,7 @@ def table(results: ResultsView) -> _tables.Table:
         header=(*_HEADER, *by_dataset),
         blocks=((first,), *blocks),
         num_text=len(_HEADER),
+        names=_HEADER.index("Method"),
         frame=pd.DataFrame(grid.records),
         notes=tuple(
             _notes.of(

@@ -58,6 +58,7 @@ def table(results: ResultsView) -> _tables.Table:
         header=(*_HEADER, *_NUMBERS, *(_head(name) for name in costs)),
         blocks=tuple(blocks),
         num_text=len(_HEADER),
+        names=_HEADER.index("Method"),
         frame=pd.DataFrame(records),
         notes=tuple(_notes_of(whole, studies, cells)),
         footnotes=feet.listed(),

@@ -52,6 +52,7 @@ def _table(whole: Board, name: str, cells: Sequence[Cell]) -> _tables.Table:
         header=(*_HEADER, *(f"Split {split}" for split in splits), "Mean"),
         blocks=tuple(blocks),
         num_text=len(_HEADER),
+        names=_HEADER.index("Method"),
         frame=pd.DataFrame(grid.records),
         notes=tuple(
             _notes.of(whole, cells, grid.verdicts.values(), "the means on one backbone (frames × views)"),

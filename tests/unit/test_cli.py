@@ -9,7 +9,7 @@ from commands import bench
 from bench import index, places, store
 from bench.cli import look
 from bench.cli._common import config_of, visible
-from bench.contracts import BenchError
+from bench.contracts import UNTRAINED, BenchError
 from bench.stored_results import Results
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e :boom: [bold]"
@@ -75,6 +75,13 @@ def test_status_tells_protocols_apart(home, capsys, monkeypatch):
     made_runs.complete(home, "abcdefabcdef", columns=columns(protocol="base_to_novel"))
     _, out, _ = bench(capsys, monkeypatch, "status")
     assert "base_to_novel" in out and "zero_shot" in out
+
+
+def test_status_tells_random_weights_with_the_backbone(home, capsys, monkeypatch):
+    made_runs.complete(home, "abcdefabcdef", columns=columns(backbone="tsm", pretraining=UNTRAINED))
+    for words in (("status",), ("status", "--runs")):
+        _, out, _ = bench(capsys, monkeypatch, *words)
+        assert "tsm, random weights" in out
 
 
 def test_status_of_many_settings_counts_them_together(home, capsys, monkeypatch):

@@ -134,6 +134,7 @@ def test_a_recogniser_as_it_is_stands_beside_the_fully_supervised_numbers_of_its
         ("TSM, SthV1", "SSv1", True),
         ("ImageNet, SthV2", "ssv1", False),
         ("Kinetics-710", "kinetics600", True),
+        ("Kinetics-710 + Kinetics-400, Moments in Time V1", "MiT-v1", True),
         ("procedural stick figures (toy scale)", "toy", False),
         ("not stated (own weights)", "ucf101", False),
         ("", "", False),
