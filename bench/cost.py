@@ -101,8 +101,8 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.start_mb is not None:
-            self.peak_mb = self._most_mb()
+        if self.start_mb is not None and (peak := self._most_mb()) is not None:
+            self.peak_mb = max(peak, self.start_mb)  # the kernel notes a peak late, and may miss one right at the start
 
     def _most_mb(self) -> float | None:
         """The most since the peak was forgotten: right after that, what is held now."""

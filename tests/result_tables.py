@@ -48,6 +48,19 @@ def the_one(tables):
     return table
 
 
+def stands_in(shown, text):
+    """Whether a cell of a terminal's tables holds a text, wherever it was wrapped."""
+    rows = []
+    for line in shown.splitlines():
+        if line.startswith("|"):
+            row = ["".join(cell.split()) for cell in line.strip("|").split("|")]
+            if row[0] or not rows:
+                rows.append(row)
+            else:
+                rows[-1] = [above + below for above, below in zip(rows[-1], row, strict=True)]
+    return any("".join(text.split()) in cell for row in rows for cell in row)
+
+
 def nasty_table():
     rows = tuple((_tables.Cell(name), _tables.Cell(name, bold=True, marks=("a",))) for name in NASTY)
     frame = pd.DataFrame({"name": NASTY})

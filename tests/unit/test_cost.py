@@ -39,6 +39,14 @@ def test_the_peak_is_of_the_block_and_not_of_what_was_before():
     assert small.peak_mb - small.start_mb == pytest.approx(0, abs=30)
 
 
+def test_a_peak_that_the_kernel_notes_late_is_not_below_the_start(monkeypatch):
+    told = iter([1856.95, 1856.88])
+    monkeypatch.setattr(cost, "_peak_mb", lambda: next(told))
+    with Meter(CPU) as meter:
+        pass
+    assert (meter.start_mb, meter.peak_mb) == (1856.95, 1856.95)
+
+
 class FakeCuda:
     """A GPU's memory as torch counts it, in bytes."""
 
