@@ -28,6 +28,26 @@ def only(results):
     return table
 
 
+def lines(table, num_heads):
+    """The first texts of each row -> the texts of the others."""
+    rows = [row for block in table.blocks for row in block]
+    return {tuple(c.text for c in row[:num_heads]): [c.text for c in row[num_heads:]] for row in rows}
+
+
+def bolds(table):
+    return {c.text for block in table.blocks for row in block for c in row if c.bold}
+
+
+def said(table):
+    """Caption, notes and footnotes."""
+    return "\n".join([table.caption, *table.notes, *(text for _, text in table.footnotes)])
+
+
+def the_one(tables):
+    (table,) = tables
+    return table
+
+
 def nasty_table():
     rows = tuple((_tables.Cell(name), _tables.Cell(name, bold=True, marks=("a",))) for name in NASTY)
     frame = pd.DataFrame({"name": NASTY})

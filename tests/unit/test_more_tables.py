@@ -1,14 +1,13 @@
-"""Leaderboard, few-shot, zero-shot, base-to-novel, cost and per-class tables, on results made up in memory."""
+"""Leaderboard, few-shot and zero-shot tables, and what all tables have in common, on results made up in memory."""
 
 import io
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 from fake_results import COOP, FEW, KNOWING, FakeResults
 from markdown_it import MarkdownIt
-from result_tables import NASTY
+from result_tables import NASTY, bolds, lines, said, the_one
 
 from bench import _page
 from results import _grid, _tables, base_to_novel, cost, few_shot, leaderboard, per_class, zero_shot
@@ -16,25 +15,6 @@ from results import _grid, _tables, base_to_novel, cost, few_shot, leaderboard, 
 PLUGINS = (leaderboard, few_shot, zero_shot, base_to_novel, cost, per_class)
 NOVEL = {**COOP, "protocol": "base_to_novel"}
 T2 = 4.302653  # t(.975, 2)
-
-
-def lines(table, num_heads):
-    """The first texts of each row -> the texts of the others."""
-    rows = [row for block in table.blocks for row in block]
-    return {tuple(c.text for c in row[:num_heads]): [c.text for c in row[num_heads:]] for row in rows}
-
-
-def bolds(table):
-    return {c.text for block in table.blocks for row in block for c in row if c.bold}
-
-
-def said(table):
-    return "\n".join([table.caption, *table.notes, *(text for _, text in table.footnotes)])
-
-
-def only(tables):
-    (table,) = tables
-    return table
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
@@ -211,7 +191,7 @@ def test_few_shot_puts_shots_across_with_zero_shot_as_none():
         for seed in (1, 2, 3):
             results.add([(shots + 20 * seed) / 100] * 3, seed=seed, per_group=100, **{**COOP, "shots": shots})
     results.add([0.5] * 3, protocol="cross_subject", needs_train=True, label="other")
-    table = only(few_shot.tables(results))
+    table = the_one(few_shot.tables(results))
     assert table.name == "few-shot-table-toy"
     assert table.header == ("Backbone", "Method", "K = 0", "K = 2", "K = 16")
     half = f"{100 * 0.2 / math.sqrt(3) * T2:.1f}"
@@ -226,7 +206,7 @@ def test_few_shot_puts_shots_across_with_zero_shot_as_none():
 def test_few_shot_says_where_there_is_none():
     results = FakeResults()
     results.add()
-    table = only(few_shot.tables(results))
+    table = the_one(few_shot.tables(results))
     assert table.caption == "There are no few-shot runs on toy." and not table.blocks
 
 
@@ -239,7 +219,7 @@ def test_zero_shot_tells_each_split_and_their_mean():
         results.add(shares, split=split)
     results.add([0.5, 0.5, 0.5], split="1", **KNOWING)
     results.add(split="2", status="failed", reason="disk full", **KNOWING)
-    table = only(zero_shot.tables(results))
+    table = the_one(zero_shot.tables(results))
     assert table.header == ("Backbone", "Method", "Text", "Split 1", "Split 2", "Split 3", "Mean")
     found = lines(table, 3)
     half = 100 * 0.2 / math.sqrt(3) * T2  # groups over the splits: .3, .5, .7
@@ -255,224 +235,4 @@ def test_zero_shot_tells_each_split_and_their_mean():
 def test_zero_shot_says_where_there_is_none():
     results = FakeResults()
     results.add(**COOP)
-    assert only(zero_shot.tables(results)).caption == "There are no zero-shot runs on toy."
-
-
-# --- base-to-novel ---------------------------------------------------------------------------------------------
-
-
-def add_novel(results, label, base, novel, facts=NOVEL):
-    """One run a seed: `base` and `novel` have for each seed a share for each of three groups."""
-    for seed, (b, n) in enumerate(zip(base, novel, strict=True), start=1):
-        results.add(b, novel=n, seed=seed, **{**facts, "label": label, "method": label.lower()})
-
-
-def test_base_to_novel_has_intervals_over_seeds_and_bold_by_the_test_over_groups():
-    results = FakeResults()
-    add_novel(results, "CoOp", [[0.8] * 3, [0.7] * 3, [0.9] * 3], [[0.3, 0.4, 0.5]] * 3)
-    # base: .1, 0, -.1 apart in the groups, no difference; novel: .2, .2, .1 better: t = .1667 / (.0577 / 1.732) = 5, p = .038
-    add_novel(results, "Near", [[0.7, 0.8, 0.9]] * 3, [[0.5, 0.6, 0.6]] * 3)
-    results.add(status="n/a", reason="one class only", **{**NOVEL, "label": "None", "method": "none"})
-    table = only(base_to_novel.tables(results))
-    assert table.header[3:] == ("Base", "Novel", "Harmonic mean")
-    where = ("base-to-novel, K = 4", "clip-tiny (8 × 1)")
-    found = lines(table, 3)
-    half = 100 * 0.1 / math.sqrt(3) * T2
-    hm = np.array([0.64 / 1.2, 0.56 / 1.1, 0.72 / 1.3])
-    of_hm = f"{100 * hm.mean():.1f} ± {100 * hm.std(ddof=1) / math.sqrt(3) * T2:.1f} (3)"
-    assert found[(*where, "CoOp")] == [f"80.0 ± {half:.1f} (3)", "40.0 (3)", of_hm]
-    assert found[(*where, "None")] == ["n/a"] * 3
-    rows = {row[2].text: [cell.bold for cell in row[3:]] for block in table.blocks for row in block}
-    # harmonic means of the groups: 2 * .8 * .3 / 1.1 and so on: .1470, .1524, .1046 apart, t = 9.0, p = .012; Holm over the
-    # table's three tests: .036 for it, .076 for novel
-    assert rows == {"CoOp": [True, True, False], "Near": [True, True, True], "None": [False] * 3}
-    assert "one class only" in said(table) and "paired t over 3 subjects" in said(table)
-    assert "± over 3 seeds: other draws of shots" in said(table)
-
-
-def test_base_to_novel_of_what_learns_nothing_is_over_groups():
-    results = FakeResults()
-    zero = {**NOVEL, "needs_train": False}
-    add_novel(results, "Zero", [[0.5, 0.6, 0.7]], [[0.2, 0.2, 0.5]], zero)
-    table = only(base_to_novel.tables(results))
-    shown = lines(table, 3)["base-to-novel, K = 4", "clip-tiny (8 × 1)", "Zero"]
-    half = 100 * 0.1 / math.sqrt(3) * T2
-    of_groups = np.array([0.2 / 0.7, 0.24 / 0.8, 0.7 / 1.2])
-    whole = 2 * 0.6 * 0.3 / 0.9  # of all videos, which is not the mean of the groups' own
-    of_hm = 100 * of_groups.std(ddof=1) / math.sqrt(3) * T2
-    assert shown == [f"60.0 ± {half:.1f}", f"30.0 ± {half * math.sqrt(3):.1f}", f"{100 * whole:.1f} ± {of_hm:.1f}"]
-    assert "± over 3 subjects: other subjects" in said(table)
-    add_novel(results, "CoOp", [[0.8, 0.9, 0.9]] * 3, [[0.2, 0.2, 0.5]] * 3)  # base: t = 8, p = .015
-    rows = {r[2].text: [c.bold for c in r[3:5]] for b in only(base_to_novel.tables(results)).blocks for r in b}
-    assert rows == {"CoOp": [True, True], "Zero": [False, True]}
-
-
-def test_base_to_novel_on_overlapping_splits_is_over_splits():
-    results = FakeResults()
-    for split in (1, 2, 3):
-        facts = {**NOVEL, "split": str(split), "num_pool": 60}
-        for label, more in (("CoOp", 0.0), ("Better", 0.1 + 0.01 * split)):
-            share = [0.4 + 0.1 * split + more] * 3
-            results.add(share, novel=share, per_group=100, seed=split, **{**facts, "label": label, "method": label})
-    table = only(base_to_novel.tables(results))
-    assert "Nadeau-Bengio over 3 overlapping splits" in said(table)
-    # the differences .11, .12, .13: t = .12 / (.01 * sqrt(1/3 + 600/60)) = 3.7, p = .064: a tie
-    rows = {row[2].text: [cell.bold for cell in row[3:]] for block in table.blocks for row in block}
-    assert rows == {"CoOp": [True] * 3, "Better": [True] * 3}
-
-
-def test_runs_that_decoded_other_videos_keep_their_parts():
-    results = FakeResults()
-    for seed, per_group in ((1, 10), (2, 20)):
-        results.add([0.5] * 3, novel=[0.2] * 3, per_group=per_group, seed=seed, **NOVEL)
-    zero = {**NOVEL, "needs_train": False, "label": "Zero", "method": "zero"}
-    results.add([0.5, 0.6, 0.4], novel=[0.4] * 3, **zero)
-    shown = lines(only(base_to_novel.tables(results)), 3)
-    assert shown["base-to-novel, K = 4", "clip-tiny (8 × 1)", "CoOp"][:2] == ["50.0 (2)", "20.0 (2)"]
-
-
-def test_base_to_novel_says_what_a_run_lacks_and_that_there_are_none():
-    results = FakeResults()
-    results.add(**COOP)
-    assert only(base_to_novel.tables(results)).caption == "There are no base-to-novel runs yet."
-    results.add(metrics={"base_top1": 0.5, "novel_top1": None, "harmonic_mean": None}, novel=[0.5] * 3, **NOVEL)
-    table = only(base_to_novel.tables(results))
-    assert [c.text for c in table.blocks[0][0][3:]] == ["50.0", "—", "—"]
-    assert "not all of its runs have this number" in said(table)
-
-
-# --- cost ------------------------------------------------------------------------------------------------------
-
-COSTS = {
-    **{"num_trainable": 8192, "num_parameters": 149_600_000, "gflops": 140.4, "feature_ms": 52.345},
-    **{
-        "resolution": 224,
-        "fit_seconds": 12.5,
-        "predict_ms": 0.123,
-        "peak_memory_mb": 1234.5,
-        "start_memory_mb": 1000.0,
-        "hardware": "2 x Xeon",
-    },
-}
-
-
-def test_cost_is_told_where_the_most_videos_and_shots_are():
-    results = FakeResults()
-    results.add([0.5] * 3, dataset="small", **{**COOP, **COSTS, "shots": 16})
-    for shots in (4, 2):
-        results.add([0.6] * 4, dataset="large", seed=1, **{**COOP, **COSTS, "shots": shots})
-        results.add([0.6] * 4, dataset="large", seed=2, **{**COOP, **COSTS, "shots": shots, "fit_seconds": 13.5})
-    table = cost.table(results)
-    assert lines(table, 3) == {
-        ("clip-tiny (8 × 1)", "large, few-shot, K = 4", "CoOp"): [
-            *("60.0 (2)", "8", "1", "224", "8,192", "150 M", "140", "52.3", "13.0", "0.12", "234"),
-        ]
-    }
-    assert table.frame["fit_seconds"].item() == 13.0 and table.frame["hardware"].item() == "2 x Xeon"
-    assert "wall-clock" in said(table) and "2 x Xeon" in said(table) and "not recorded" not in said(table)
-
-
-def test_cost_tells_where_test_views_are_of_another_size_than_training():
-    results = FakeResults()
-    results.add([0.5] * 3, **{**COOP, **COSTS, "resolution": 73, "train_resolution": 64})
-    assert "trained on pictures of 64 pixels; its test views are crops of another size" in said(cost.table(results))
-    alike = FakeResults()
-    alike.add([0.5] * 3, **{**COOP, **COSTS, "train_resolution": 224})
-    assert "crops of another size" not in said(cost.table(alike))
-
-
-def test_cost_tells_older_runs_and_several_machines():
-    results = FakeResults()
-    results.add([0.6] * 3)
-    results.add([0.6] * 3, **{**COOP, **COSTS})
-    results.add([0.6] * 3, **{**COOP, **COSTS, "seed": 2, "hardware": "H200", "gflops": None})
-    results.add(status="failed", reason="disk full", backbone="other")
-    table = cost.table(results)
-    found = lines(table, 3)
-    assert found["clip-tiny (8 × 1)", "toy, zero-shot", "zero-shot, class names"][1:] == ["8", "1", *["—"] * 8]
-    assert found["clip-tiny (8 × 1)", "toy, few-shot, K = 4", "CoOp"][1:7] == ["8", "1", "224", "8,192", "150 M", "140"]
-    for text in (
-        "measured on 2 x Xeon and H200; means over all of them",
-        "measured on hardware that was not recorded",
-        "recorded in some of its runs only: GFLOPs a video (1 of 2)",
-        "Times on different hardware cannot be compared",
-        "runs from before costs were kept",
-        "without a complete run: 1 pairs",
-    ):
-        assert text in said(table), text
-    nothing = FakeResults()
-    nothing.add(status="failed", reason="disk full")
-    assert cost.table(nothing).caption == "No run is complete."
-
-
-def test_a_view_costs_as_much_as_the_one_before_and_what_is_not_counted_here_is_marked():
-    results = FakeResults()
-    readme = "twice the multiply-adds that its README prints"
-    tsn = {**COOP, **COSTS, "backbone": "tsn", "num_frames": 3, "num_views": 250, "gflops": 24.6}
-    results.add([0.6] * 3, **{**tsn, "gflops_source": readme})
-    results.add([0.6] * 3, **{**COOP, **COSTS, "backbone": "elsewhere", "num_frames": 0, "num_views": 0})
-    results.add([0.6] * 3, **{**COOP, **COSTS, "backbone": "clip", "precision": "bf16"})
-    table = cost.table(results)
-    found = lines(table, 3)
-    where = "toy, few-shot, K = 4", "CoOp"
-    assert found["tsn (3 × 250)", *where][1:4] == ["3", "250", "224"] and found["tsn (3 × 250)", *where][6] == "6,150"
-    assert found["elsewhere (? × ?)", *where][1:3] == ["?", "?"] and found["elsewhere (? × ?)", *where][6] == "—"
-    assert found["clip (8 × 1, bf16)", *where][6] == "140"
-    frame = table.frame.set_index("backbone")
-    assert frame.loc["tsn", ["gflops", "gflops_video", "gflops_source"]].tolist() == [24.6, 6150, readme]
-    mark = {text: mark for mark, text in table.footnotes}[f"GFLOPs not counted here: {readme}"]
-    marked = {row[0].text: mark in row[2].marks for block in table.blocks for row in block}
-    assert marked == {"tsn (3 × 250)": True, "elsewhere (? × ?)": False, "clip (8 × 1, bf16)": False}
-
-
-# --- per class -------------------------------------------------------------------------------------------------
-
-
-def test_per_class_recalls_of_the_most_shots_and_of_descriptions():
-    results = FakeResults()
-    few = {"num_classes": 2, "per_group": 4}
-    # 4 videos a group, labels 0 1 0 1, the first ones right: .25 is one of class 0, .75 all of class 0 and one of class 1
-    results.add([0.25, 0.75], **few)
-    results.add([0.5, 0.5], **few, **KNOWING)
-    results.add([1.0, 1.0], **few, **COOP)
-    results.add([0.25, 0.75], **few, **{**COOP, "shots": 8})
-    results.add([0.75, 0.75], **few, **{**COOP, "shots": 8, "seed": 2})
-    table = only(per_class.tables(results))
-    assert table.name == "per-class-toy--clip-tiny-8-1-float32"
-    assert table.header == ("Class", "Videos", "descriptions, zero-shot", "CoOp, few-shot, K = 8")
-    # descriptions: one of two of each class in each group; CoOp: class 0 (1 + 2 + 4) of 8, class 1 (0 + 1 + 2) of 8
-    assert lines(table, 1) == {
-        ("mean over classes",): ["8", "50.0", "62.5"],
-        ("class 0",): ["4", "50.0", "87.5"],
-        ("class 1",): ["4", "50.0", "37.5"],
-    }
-    assert table.frame["recall"].tolist() == [0.5, 0.5, 0.875, 0.375]
-    assert "descriptions: 1; CoOp: 2" in said(table)
-
-
-def test_per_class_bounds_its_columns_and_says_so():
-    results = FakeResults()
-    for i in range(per_class.MOST + 2):
-        results.add([i / 10] * 3, **{**COOP, "label": f"m{i}", "method": f"m{i}"})
-    results.add(status="failed", reason="disk full", **{**COOP, "label": "broken", "method": "broken"})
-    table = only(per_class.tables(results))
-    assert [head.split(",")[0] for head in table.header[2:]] == [f"m{i}" for i in range(2, per_class.MOST + 2)]
-    assert "left out for room: 2" in said(table)
-    assert "No numbers of broken, few-shot, K = 4: failed: disk full" in said(table)
-
-
-def test_per_class_puts_runs_on_different_videos_together():
-    results = FakeResults()
-    few = {"num_classes": 2, "per_group": 2, **COOP}
-    results.add([0.5, 0.5], **few)
-    results.add([1.0], seed=2, **few)  # one group could not be decoded
-    table = only(per_class.tables(results))
-    # class 0: 2 of 2 and 1 of 1; class 1: 0 of 2 and 1 of 1
-    assert lines(table, 1)["class 0",] == ["2", "100.0"]
-    assert lines(table, 1)["class 1",] == ["2", "33.3"]
-
-
-def test_per_class_says_where_no_run_is_complete():
-    results = FakeResults()
-    results.add(status="failed", reason="disk full")
-    assert only(per_class.tables(results)).caption == "No run on toy with clip-tiny (8 × 1) is complete."
+    assert the_one(zero_shot.tables(results)).caption == "There are no zero-shot runs on toy."
