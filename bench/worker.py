@@ -71,7 +71,7 @@ def work(
 def _work(
     job: Job, stage: str, order: Sequence[int], leases: Leases, linger_s: float, tick: Callable[[], None]
 ) -> None:
-    idle_since, faults = time.monotonic(), 0
+    idle_since, faults, waited_for = time.monotonic(), 0, 0
     while remaining := [number for number in order if job.is_open(stage, number)]:
         took = False
         for number in remaining:
@@ -89,6 +89,9 @@ def _work(
         elif time.monotonic() - idle_since >= linger_s:
             return
         else:
+            if len(remaining) != waited_for:  # else it was said
+                waited_for = len(remaining)
+                _say(f"waiting for {waited_for} tasks of {stage} that others have in hand")
             stopping.wait(POLL_S)
 
 

@@ -164,7 +164,9 @@ def test_runs_wait_for_features_that_another_has_in_hand_however_little_they_wai
     assert waited == [["features-0"]] * 3 and done == ["features-0", "features-1", *IDS]
 
 
-def test_features_that_another_home_has_in_hand_are_waited_for_where_both_share_them(job, done, monkeypatch, tmp_path):
+def test_features_that_another_home_has_in_hand_are_waited_for_where_both_share_them(
+    job, done, monkeypatch, tmp_path, capsys
+):
     group = tmp_path / "group"
     group.mkdir()
     monkeypatch.setenv("BENCH_HOME", str(job.home))
@@ -175,11 +177,14 @@ def test_features_that_another_home_has_in_hand_are_waited_for_where_both_share_
 
         def wait(seconds):
             waited.append(list(done))
-            held.release()
+            if len(waited) == 2:
+                held.release()
 
         monkeypatch.setattr(stopping, "wait", wait)
+        monkeypatch.setattr(worker, "_log_name", lambda: "1_0_log.err")
         worker.work(str(job.folder), "runs", linger_s=0)
-    assert waited == [["features-0"]] and done == ["features-0", "features-1", *IDS]
+    assert waited == [["features-0"]] * 2 and done == ["features-0", "features-1", *IDS]
+    assert capsys.readouterr().out.count("waiting for 1 tasks of features that others have in hand") == 1
     assert not list((group / "leases").iterdir()) and not list((job.home / "leases").iterdir())
 
 
