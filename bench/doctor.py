@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
 
-from bench import places, plugins
+from bench import places, plugins, sites
 from bench._inside import PACKAGES, ROOT, check_packages
 from bench.contracts import BenchError
 from bench.devices import ANOTHER_BUILD, gpu_supported
@@ -50,7 +50,7 @@ def report(weights_at_hand: Callable[[str], str] | None = None) -> list[Check]:
         "disk": _disk,
         "opencv": _opencv,
         "video": _video,
-        **({"slurm": _slurm} if shutil.which("sbatch") else {}),
+        **({"slurm": _slurm} if shutil.which("sbatch") or sites.is_there(bench_home(writes=False)) else {}),
     }.items():
         try:
             status, text = check()
@@ -250,7 +250,7 @@ def _weights(weights_at_hand: Callable[[str], str]) -> list[Check]:
 
 
 def _slurm() -> tuple[Status, str]:
-    from bench import _site_checks, sites
+    from bench import _site_checks
 
     home = bench_home(writes=False)
     if not sites.is_there(home):
@@ -260,6 +260,11 @@ def _slurm() -> tuple[Status, str]:
         )
     path = sites.find(home)
     site = sites.load(path)
+    if not shutil.which("sbatch"):
+        return (
+            "warn",
+            f"there is a site file at {path} and no sbatch here, so nothing can be submitted; ask again on a login node",
+        )
     if wrong := _site_checks.problems(site):
         return "fail", f"{path}: {'; '.join(wrong)}"
     if silent := _site_checks.accounting():

@@ -220,10 +220,13 @@ def views_of(resolved: ResolvedRun, home: Path) -> Views:
 
 
 def needs(planned: Sequence[ResolvedRun], home: Path) -> list[Need]:
-    """What must be in the feature stores before these runs can start, each (backbone, frames, manifest) once."""
+    """What must be in the feature stores before these runs can start, each (backbone, frames, manifest) once.
+
+    Of runs that cannot be, since the backbone lacks what the method needs, nothing.
+    """
     wanted: dict[tuple[Any, ...], tuple[ResolvedRun, set[int]]] = {}
     for r in planned:
-        if reads_frames(r):
+        if reads_frames(r) or lacking(plugins.find("methods", r.spec.method), load_adapter(r.spec.backbone)):
             continue
         views = views_of(r, home)
         how = (r.num_frames, r.sampling, r.spec.frames.decoder, r.spec.numerics)

@@ -149,6 +149,8 @@ def _fit_and_predict(
     adapter, method = load_adapter(spec.backbone), plugins.find("methods", spec.method)
     if adapter.facts.identity != resolved.adapter:
         raise BenchError(f"{spec.backbone} is not what it was when this run was planned; start the command again")
+    if needed := lacking(method, adapter):  # no features were computed for it
+        raise NotApplicable(f"{spec.method} needs {', '.join(needed)}, which {spec.backbone} does not have")
     source = _source(resolved, home)
     classes = classes_of(resolved, manifest)
     learnt = classes.select(views.base) if views.base else classes
@@ -228,14 +230,12 @@ def fit(
     val: LabelledFeatures | LabelledVideos | None,
     classes: Classes,
 ) -> Predictor:
-    """Check what the method needs, then fit it.
+    """Fit a method, where the protocol gives what it learns from.
 
     Raises:
-        NotApplicable: the backbone lacks a capability, or the protocol has no training view.
+        NotApplicable: the protocol has no training view.
     """
     spec = resolved.spec
-    if needed := lacking(method, adapter):
-        raise NotApplicable(f"{spec.method} needs {', '.join(needed)}, which {spec.backbone} does not have")
     if TRAIN in method.NEEDS and train is None:
         raise NotApplicable(f"{spec.method} learns from training videos, and the protocol {spec.protocol} gives none")
     config = make_config(method.Config, dict(resolved.config), spec.method)

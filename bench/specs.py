@@ -89,8 +89,9 @@ class RunSpec:
         _one_of("precision", self.precision, PRECISIONS)
         if (self.shots is not None) != (self.protocol in WITH_SHOTS):
             raise BenchError(
-                f"shots is {self.shots} under the protocol {self.protocol}; {' and '.join(WITH_SHOTS)} need it, "
-                "the others take none"
+                f"the protocol {self.protocol} takes no number of shots, and {self.shots} are given; leave --shots out"
+                if self.shots is not None
+                else f"the protocol {self.protocol} needs a number of training videos a class; say it with --shots"
             )
         if self.shots is not None and self.shots < 1:
             raise BenchError(f"shots is {self.shots}; it is at least 1")

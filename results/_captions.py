@@ -38,7 +38,7 @@ def _protocols(cells: Sequence[Cell]) -> str:
 
 def _frames(cells: Sequence[Cell]) -> str:
     found = sorted({(cell.key.num_frames, cell.key.num_views) for cell in cells})
-    return ", ".join(f"{frames} × {views}" for frames, views in found)
+    return ", ".join(f"{frames or '?'} × {views or '?'}" for frames, views in found)
 
 
 def _replicates(board: Board, cells: Sequence[Cell]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -103,6 +104,8 @@ def show_plan(work: Work, todo: Sequence[ResolvedRun], home: Path, site: sites.S
     from bench.forecast import forecast
 
     if site:
+        if not shutil.which("sbatch"):
+            err.print("there is no sbatch here: submit on a login node")
         for one in slurm.planned(len(work.stages["features"]), len(work.stages["runs"]), site):
             asked = f"{one.wanted.time_min} min, {one.wanted.cpus} CPUs, {one.wanted.num_gpus} GPUs"
             why = (

@@ -6,6 +6,7 @@ from fakes import FakeAdapter, plug_in, plug_in_adapter
 from folder_runs import few_shot, method_of, spec_of
 
 import bench as kpbench
+from bench import planning
 from bench.contracts import NotApplicable
 
 
@@ -117,6 +118,8 @@ def test_a_method_that_cannot_run_on_a_backbone_shows_n_a_and_why(home, videos, 
     assert by_method == {"zero_shot": "n/a", "coop": "n/a", "linear_probe": "complete"}
     table = (home / "report" / f"backbones-{videos.name}.md").read_text()
     assert "n/a" in table and "which fake does not have" in table
+    specs = (spec_of(videos), few_shot(videos, "coop", 1))
+    assert planning.needs([planning.resolve(one, home) for one in specs], home) == [], "nothing is encoded for these"
     code, out, _ = command("status")
     assert code == 0
 

@@ -29,6 +29,16 @@ def test_this_machine_is_fit(tmp_path):
     assert "GB free" in checks["disk"].text
 
 
+def test_a_site_file_where_nothing_can_be_submitted_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert "slurm" not in by_name(doctor.report())
+    site = doctor.bench_home() / "site.toml"
+    site.parent.mkdir(parents=True, exist_ok=True)
+    site.write_text('partition = "gpu"\n')
+    check = by_name(doctor.report())["slurm"]
+    assert check.status == "warn" and "site.toml and no sbatch here" in check.text
+
+
 def test_a_check_that_breaks_is_a_finding(monkeypatch):
     def broken():
         raise RuntimeError("no torch for you")

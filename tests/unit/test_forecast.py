@@ -51,7 +51,8 @@ def test_another_backbone_s_pace_is_better_than_none_and_none_is_said(tmp_path):
         ('[features]\ncpus = 8\ngres = "gpu:a100:2"', "2.00 GPU-hours", "4.00 core-hours"),
     ],
 )
-def test_hours_are_called_what_they_are(tmp_path, capsys, site, features, runs):
+def test_hours_are_called_what_they_are(tmp_path, capsys, monkeypatch, site, features, runs):
+    monkeypatch.setattr(cluster.shutil, "which", lambda name: None)
     done(tmp_path, 1, 7200.0)
     found = None
     if site:
@@ -59,7 +60,8 @@ def test_hours_are_called_what_they_are(tmp_path, capsys, site, features, runs):
         found = sites.load(tmp_path / "site.toml")
     videos = {"run": {"backbone": "tiny-clip"}, "positions": range(36_000)}
     cluster.show_plan(Work({"features": [videos], "runs": [{"lease": "x"}]}, 0, 1.5), [run()], tmp_path, found)
-    said = capsys.readouterr().out
+    said, warned = capsys.readouterr()
+    assert ("there is no sbatch here" in warned) == bool(site)
     assert f"36000 videos to encode (1.5 MB): {features}; 1 runs: {runs}, at the pace of earlier runs here" in said
     assert ("features  1 jobs of 240 min" in said) == bool(site)
 

@@ -201,8 +201,8 @@ def test_a_spec_that_lacks_a_field_is_an_error():
 
 FAULTS = [
     ({"protocol": "one_shot"}, "unknown protocol 'one_shot'.*zero_shot, few_shot, cross_subject"),
-    ({"protocol": "few_shot"}, "shots is None under the protocol few_shot"),
-    ({"shots": 4}, "shots is 4 under the protocol zero_shot"),
+    ({"protocol": "few_shot"}, "few_shot needs a number of training videos a class; say it with --shots"),
+    ({"shots": 4}, "zero_shot takes no number of shots, and 4 are given"),
     ({"protocol": "few_shot", "shots": 0}, "shots is 0; it is at least 1"),
     ({"bank_control": "reversed"}, "unknown bank_control 'reversed'"),
     ({"precision": "float64"}, "unknown precision 'float64'"),

@@ -210,9 +210,9 @@ def test_a_name_is_no_path_and_no_markup(name):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--protocol base_to_novel", "shots is None"),
+        ("--protocol base_to_novel", "say it with --shots"),
         ("--protocol zero_shots", "unknown protocol 'zero_shots'"),
-        ("--protocol few_shot", "shots is None"),
+        ("--protocol few_shot", "say it with --shots"),
         ("--protocol zero_shot --split 9", "no split '9'"),
         ("--protocol zero_shot --dataset foldr", "unknown dataset 'foldr'; did you mean folder"),
     ],
