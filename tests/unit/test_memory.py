@@ -186,7 +186,6 @@ def test_down_to_the_least_and_no_further(size, least, tried):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("late", [False, True])
 def test_a_gpu_that_is_really_full(late):
     """No error is made up here: eight videos take 8 GiB, forward or with their gradient, of a GPU that is let have five."""
