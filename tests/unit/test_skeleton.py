@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,6 @@ from bench.datasets._clips import Body, Clip, Move
 from bench.datasets._figure import KINECT20_TO_15, to_figure
 from bench.datasets._motion import pose
 from bench.frames import UndecodableVideo, read
-
-SHARED = Path(os.environ.get("BENCH_SHARED_DATA", "../shared/data")) / "skeletons"
-needs_data = pytest.mark.skipif(
-    not SHARED.is_dir(),
-    reason=f"the real Kinect sets are not at {SHARED}; set BENCH_SHARED_DATA to the folder above it",
-)
 
 
 def person(frames: int) -> np.ndarray:
@@ -159,10 +152,11 @@ def test_class_names_are_words(raw: str, name: str) -> None:
     assert _skeleton.class_name(raw) == name
 
 
-@needs_data
 @pytest.mark.parametrize(("module", "videos", "classes"), [(utkinect, 199, 10), (florence3d, 215, 9)])
-def test_the_real_sets_are_whole_and_people_are_the_right_way_round(module, videos: int, classes: int) -> None:
-    data = _skeleton.load(SHARED / f"{module.DATASET.name}.npz")
+def test_the_real_sets_are_whole_and_people_are_the_right_way_round(
+    module, videos: int, classes: int, shared_data: Path
+) -> None:
+    data = _skeleton.load(shared_data / "skeletons" / f"{module.DATASET.name}.npz")
     assert len(data["length"]) == videos and len(data["classes"]) == classes
     assert data["train_subjects"].shape == (10, 5)
     for train, test in zip(data["train_subjects"], data["test_subjects"], strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -15,10 +14,6 @@ from bench.contracts import BenchError, DataRequest
 from bench.datasets import surv_fight
 from bench.manifest import UNKNOWN_GROUP, Manifest
 
-SHARED = Path(os.environ.get("BENCH_SHARED_DATA") or "../shared/data") / "surv_fight"
-needs_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason=f"the real clips are not at {SHARED}; set BENCH_SHARED_DATA to the folder above it"
-)
 FOLDS = [str(fold) for fold in surv_fight.DATASET.replicates]
 SETTINGS = [("few_shot", 1), ("few_shot", 4), ("few_shot", 16), ("cross_subject", None)]
 
@@ -133,9 +128,8 @@ def test_a_clip_listed_twice_and_a_path_out_of_the_root_are_errors(made) -> None
         made(listed().replace({"path": {"fight/0-0.mp4": "../0-0.mp4"}}))
 
 
-@needs_data
-def test_the_real_clips_are_whole_and_their_folds_hold() -> None:
-    manifest = surv_fight.manifest(request(SHARED.resolve()))
+def test_the_real_clips_are_whole_and_their_folds_hold(shared_data: Path) -> None:
+    manifest = surv_fight.manifest(request(shared_data / "surv_fight"))
     assert Counter(manifest.rows["label"]) == {"fight": 150, "no fight": 150}
     unknown = manifest.rows[manifest.rows["group"] == UNKNOWN_GROUP]
     assert Counter(unknown["label"]) == {"no fight": 30}
@@ -144,19 +138,17 @@ def test_the_real_clips_are_whole_and_their_folds_hold() -> None:
     check_folds(manifest)
 
 
-@needs_data
-def test_the_folds_of_the_real_clips_are_as_even_as_documented() -> None:
+def test_the_folds_of_the_real_clips_are_as_even_as_documented(shared_data: Path) -> None:
     """44 sources, of which one has 19 clips of one class: sizes and shares cannot be equal, but no fold is all of one class."""
-    manifest = surv_fight.manifest(request(SHARED.resolve()))
+    manifest = surv_fight.manifest(request(shared_data / "surv_fight"))
     tests = [roles(manifest, fold, "cross_subject", None)["test"] for fold in FOLDS]
     assert [len(test) for test in tests] == [53, 52, 60, 53, 52]
     shares = [np.mean(test["label"] == "fight") for test in tests]
     assert min(shares) > 0.45 and max(shares) < 0.63
 
 
-@needs_data
-def test_no_test_clip_shows_a_place_of_its_training_clips_as_far_as_is_known() -> None:
-    manifest = surv_fight.manifest(request(SHARED.resolve()))
+def test_no_test_clip_shows_a_place_of_its_training_clips_as_far_as_is_known(shared_data: Path) -> None:
+    manifest = surv_fight.manifest(request(shared_data / "surv_fight"))
     unknown = {f"noFight/nofi{number:03d}.mp4" for number in range(62, 92)}
     room = {"fight/fi044.mp4", "fight/fi045.mp4", "noFight/nofi022.mp4"}
     tested = []
